@@ -1,0 +1,102 @@
+import { z } from "zod";
+import type { CoordinatorApi, Ticket } from "./coordinator/protocol.ts";
+
+/** The bindings and variables as the platform hands them over. `parseSettings` turns the variables into `Settings`. */
+export interface Env {
+  DB: D1Database;
+  BLOBS: R2Bucket;
+  COORDINATOR: DurableObjectNamespace<CoordinatorApi & Rpc.DurableObjectBranded>;
+  DELIVERIES: Queue<Ticket>;
+  ENVIRONMENT?: string;
+  ADMIN_TOKEN?: string;
+  ENCRYPTION_KEYS?: string;
+  ALLOW_LOOPBACK_ENDPOINTS?: string;
+  ALLOW_HTTP_ENDPOINTS?: string;
+  ENDPOINT_PORTS?: string;
+  PUMP_WIDTH?: string;
+  BOOT_ID?: string;
+  DEPLOYMENT_MAX_CONCURRENCY?: string;
+}
+
+/** Six connections may wait for response headers in one invocation in production; locally there is no such limit. */
+const PRODUCTION_PUMP_WIDTH = 6;
+
+const flag = z
+  .enum(["true", "false"])
+  .default("false")
+  .transform((v) => v === "true");
+
+const settingsSchema = z
+  .object({
+    ENVIRONMENT: z.enum(["production", "development"]).default("production"),
+    /** Shorter than 32 characters means there is no admin (contract 1). */
+    ADMIN_TOKEN: z.string().optional(),
+    /** `id:base64(32 bytes)`, comma separated; the first one seals, all of them open. */
+    ENCRYPTION_KEYS: z.string().optional(),
+    ALLOW_LOOPBACK_ENDPOINTS: flag,
+    ALLOW_HTTP_ENDPOINTS: flag,
+    ENDPOINT_PORTS: z.string().default("443,8443,80,8080"),
+    PUMP_WIDTH: z.coerce.number().int().min(1).max(500).default(PRODUCTION_PUMP_WIDTH),
+    BOOT_ID: z.string().optional(),
+    DEPLOYMENT_MAX_CONCURRENCY: z.coerce.number().int().min(1).default(1000),
+  })
+  .refine((s) => s.ENVIRONMENT === "development" || !s.ALLOW_LOOPBACK_ENDPOINTS, {
+    path: ["ALLOW_LOOPBACK_ENDPOINTS"],
+    message: "is for development only; a production deployment refuses to start with it",
+  })
+  .refine((s) => s.ENVIRONMENT === "development" || s.PUMP_WIDTH <= PRODUCTION_PUMP_WIDTH, {
+    path: ["PUMP_WIDTH"],
+    message: `is at most ${PRODUCTION_PUMP_WIDTH} in production, the platform's limit of waiting connections`,
+  });
+
+/** The variables of the deployment, strict and complete. */
+export interface Settings {
+  environment: "production" | "development";
+  adminToken: string | null;
+  encryptionKeys: string | null;
+  address: AddressPolicy;
+  pumpWidth: number;
+  /** Set by `npm run dev` only: a new one tells the coordinator that every older consumer is dead. */
+  bootId: string | null;
+  /** In-flight calls of a job without a `max_concurrency` of its own. */
+  deploymentMaxConcurrency: number;
+}
+
+/** Which addresses may be called; see domain/address. */
+export interface AddressPolicy {
+  allowLoopback: boolean;
+  allowHttp: boolean;
+  ports: number[];
+}
+
+const cache = new WeakMap<object, Settings>();
+
+/**
+ * Parses the variables once for an isolate.
+ *
+ * @throws Error naming the variable that is wrong.
+ */
+export function parseSettings(env: Env): Settings {
+  const known = cache.get(env);
+  if (known) return known;
+  const parsed = settingsSchema.safeParse(env);
+  if (!parsed.success) {
+    throw new Error(parsed.error.issues.map((i) => `${i.path.join(".")} ${i.message}`).join("; "));
+  }
+  const s = parsed.data;
+  const settings: Settings = {
+    environment: s.ENVIRONMENT,
+    adminToken: s.ADMIN_TOKEN && s.ADMIN_TOKEN.length >= 32 ? s.ADMIN_TOKEN : null,
+    encryptionKeys: s.ENCRYPTION_KEYS ?? null,
+    address: {
+      allowLoopback: s.ALLOW_LOOPBACK_ENDPOINTS,
+      allowHttp: s.ALLOW_HTTP_ENDPOINTS,
+      ports: s.ENDPOINT_PORTS.split(",").map(Number),
+    },
+    pumpWidth: s.PUMP_WIDTH,
+    bootId: s.BOOT_ID ?? null,
+    deploymentMaxConcurrency: s.DEPLOYMENT_MAX_CONCURRENCY,
+  };
+  cache.set(env, settings);
+  return settings;
+}
