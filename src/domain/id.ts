@@ -62,6 +62,9 @@ export function uuidV7(at: number, random: Uint8Array): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${hex.slice(0, 3)}-${variant}${hex.slice(4, 7)}-${hex.slice(7, 19)}`;
 }
 
+/** When a UUIDv7 was made, in Unix milliseconds. */
+export const timeOf = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+
 /** The smallest id that can have been made at `at`: a bound for `created_after` filters. */
 export const firstIdAt = (at: number): string => ledgerId({ at, seq: 0, lane: 0, job: 0 });
 

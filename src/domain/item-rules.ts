@@ -1,0 +1,31 @@
+import type { PayloadCheck } from "./payload-schema.ts";
+
+/** What an item may name as its version, and what its payload must fit. */
+export interface VersionRules {
+  version: number;
+  check: PayloadCheck | null;
+}
+
+/** What of a job items are judged by. */
+export interface ItemRules {
+  /** Names of the job's rate limits. */
+  limits: ReadonlySet<string>;
+  /** `max_concurrency_per_key` is set, so an item without a key is refused. */
+  keyRequired: boolean;
+  /** `concurrency_key_from`, taken apart; its first name is `payload`, `metadata` or `tags`. */
+  keyPath: readonly string[] | null;
+  /** `dedup_window_secs` is set, so an item without a key is known by its payload. */
+  dedup: boolean;
+  /** The current version's. */
+  check: PayloadCheck | null;
+  /** By what an item may write in `version`; null: there is no such version. Grows as versions are looked up. */
+  versions: ReadonlyMap<string, VersionRules | null>;
+  /** SHA-256 of the canonical payload, 64 hex digits. */
+  hashPayload: (payload: string) => string;
+}
+
+/** `concurrency_key_from` as names; a path that starts with no known root is taken from the payload. */
+export function keyPath(from: string): string[] {
+  const names = from.split(".");
+  return ["payload", "metadata", "tags"].includes(names[0] ?? "") ? names : ["payload", ...names];
+}
