@@ -71,6 +71,13 @@ export interface AddressPolicy {
 
 const cache = new WeakMap<object, Settings>();
 
+/** A hot reload replaces the isolate and kills its consumers like a restart: it makes a new boot too. */
+let isolateName: string | null = null;
+const bootName = (boot: string): string => {
+  isolateName ??= crypto.randomUUID();
+  return `${boot}:${isolateName}`;
+};
+
 /**
  * Parses the variables once for an isolate.
  *
@@ -94,7 +101,7 @@ export function parseSettings(env: Env): Settings {
       ports: s.ENDPOINT_PORTS.split(",").map(Number),
     },
     pumpWidth: s.PUMP_WIDTH,
-    bootId: s.BOOT_ID ?? null,
+    bootId: s.BOOT_ID === undefined ? null : bootName(s.BOOT_ID),
     deploymentMaxConcurrency: s.DEPLOYMENT_MAX_CONCURRENCY,
   };
   cache.set(env, settings);

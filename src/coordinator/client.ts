@@ -12,20 +12,22 @@ const isRetryable = (error: unknown): boolean =>
   (error as { overloaded?: boolean }).overloaded !== true;
 
 /**
- * A job's coordinator. A stub that threw stays broken, so every try takes a new one.
+ * A job's coordinator. A stub that threw stays broken, so the next try takes a new one.
  *
  * @throws whatever the last try threw; `.overloaded` errors at once.
  */
 export function coordinatorOf(env: Env, jobId: string, lane = 0): CoordinatorApi {
+  type Stub = Record<string, (...args: unknown[]) => Promise<unknown>>;
+  const id = env.COORDINATOR.idFromName(laneName(jobId, lane));
+  let stub = env.COORDINATOR.get(id) as unknown as Stub;
   const call = async (method: string, args: unknown[]): Promise<unknown> => {
     for (let attempt = 1; ; attempt++) {
-      const id = env.COORDINATOR.idFromName(laneName(jobId, lane));
-      const stub = env.COORDINATOR.get(id) as unknown as Record<string, (...a: unknown[]) => Promise<unknown>>;
+      const used = stub;
       try {
-        const target = stub[method];
-        if (!target) throw new Error(`no such method: ${method}`);
-        return await target.call(stub, ...args);
+        // A stub's methods are remote: `call` and `apply` would be taken for methods of the object's own.
+        return await (used[method] as Stub[string])(...args);
       } catch (error) {
+        if (stub === used) stub = env.COORDINATOR.get(id) as unknown as Stub;
         if (attempt >= TRIES || !isRetryable(error)) throw error;
       }
     }

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { BatchRecord, FailureThreshold } from "../domain/batch.ts";
+import type { CallOutcome } from "../domain/call.ts";
 import type { ErrorDetail } from "../domain/error.ts";
-import type { JobVersion, Sealed } from "../domain/job.ts";
+import type { JobVersion, Sealed, StatusPattern } from "../domain/job.ts";
 import type { RunRecord, RunStatus, TerminalStatus, TriggeredBy, WaitingFor } from "../domain/run.ts";
 
 /**
@@ -92,7 +93,9 @@ export type ItemOutcome =
       earliest?: number | null;
     }
   | { o: "duplicate"; of: string; status: RunStatus | null }
-  | { o: "rejected"; error: RejectedItem["error"] };
+  | { o: "rejected"; error: RejectedItem["error"] }
+  /** A repeated item of a batch, taken before; its outcome is counted and no longer listed (index 1,000 and up). */
+  | { o: "taken" };
 
 /** Refusals that any call which changes something may meet. */
 export type Refusal =
@@ -185,25 +188,7 @@ export type CloseAnswer =
 
 // ---------------------------------------------------------------------------------------------- delivering
 
-/** How a call ended, as the consumer saw it. `body` is text as received, at most `MAX_BODY_BYTES`. */
-export type CallOutcome =
-  | {
-      kind: "response";
-      http_status: number;
-      /** Raw JSON where the body was JSON, else a JSON string; null for an empty body. */
-      result: string | null;
-      truncated: boolean;
-      /** From `Retry-After`, floored at 0, at most 24 h. */
-      retry_after_ms: number | null;
-    }
-  | { kind: "timeout" }
-  | { kind: "connection"; message: string }
-  /** The address is not allowed. */
-  | { kind: "blocked"; message: string }
-  /** Aborted because the run was canceled. */
-  | { kind: "aborted" }
-  /** Not begun: `start_by` passed, the configuration could not be read, or the consumer is leaving. At no attempt. */
-  | { kind: "given_back"; reason: string };
+export type { CallOutcome } from "../domain/call.ts";
 
 /** The report on one grant. Runs are named by their ledger sequence number. */
 export interface CallReport {
@@ -244,6 +229,8 @@ export interface CallPlan {
   endpoint_headers: Record<string, Sealed>;
   endpoint_signing_secret: Sealed | null;
   environment_id: string | null;
+  /** The job's own, so that only the body of a success travels as a result; absent or null: 2xx. */
+  success_statuses?: StatusPattern[] | null;
 }
 
 /**
@@ -338,6 +325,8 @@ export interface CoordinatorApi {
   cancelWhere(filter: { status: RunStatus | null }): Promise<{ operation_id: string }>;
   patchBatch(id: string, patch: BatchPatch): Promise<BatchAnswer | { kind: "precondition_failed"; ver: number }>;
   health(): Promise<LaneHealth>;
+  /** `since`: when the oldest change was made that D1 does not have yet; null: it has them all. `now`: by the same clock. */
+  behindSince(): Promise<{ now: number; since: number | null }>;
 
   /** The sweeper's question: re-arms what was lost, and says whether the lane may be left alone. */
   sweep(boot: string | null): Promise<{ idle: boolean }>;

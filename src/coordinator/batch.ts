@@ -1,0 +1,157 @@
+import {
+  type BatchFacts,
+  type BatchRecord,
+  batchStatus,
+  type Counts,
+  type FailureThreshold,
+  isFinished,
+  terminalCount,
+  zeroCounts,
+} from "../domain/batch.ts";
+import { ledgerId } from "../domain/id.ts";
+import type { TriggeredBy } from "../domain/run.ts";
+import type { JobConfig, OpenBatchRequest } from "./protocol.ts";
+
+/** An unsealed batch that has taken nothing for this long says so. */
+export const INTERRUPTED_MS = 60_000;
+/** …and after this long it is sealed as it is. */
+export const ABANDONED_MS = 24 * 3_600_000;
+
+/** A batch as the ledger keeps it; one JSON row. */
+export interface Batch {
+  /** Drawn from the runs' sequence; with `at` it makes the id. */
+  seq: number;
+  at: number;
+  ver: number;
+  /** Who holds the pen: an older number can add nothing more. */
+  epoch: number;
+  sealed: boolean;
+  paused: boolean;
+  cancel_requested: boolean;
+  /** The failure threshold has stopped it. */
+  stopped: boolean;
+  item_count: number;
+  created_count: number;
+  duplicate_count: number;
+  rejected_count: number;
+  counts: Counts;
+  max_concurrency: number | null;
+  failure_threshold: FailureThreshold | null;
+  metadata: Record<string, string>;
+  webhook_url: string | null;
+  webhook_secret: string | null;
+  created_by: string;
+  triggered_by: TriggeredBy;
+  traceparent: string | null;
+  retry_of: string | null;
+  request_key: string | null;
+  /** The boot that serves the request; a new one means it is dead. */
+  boot: string | null;
+  /** No request is adding to it now. */
+  released: boolean;
+  last_part_at: number;
+  /** The copy in D1 shows that nothing has come for long. */
+  interruption_told?: boolean;
+  accepted_at: number | null;
+  started_at: number | null;
+  finished_at: number | null;
+  first_seq: number | null;
+  last_seq: number | null;
+}
+
+export function newBatch(seq: number, now: number, boot: string | null, request: OpenBatchRequest): Batch {
+  return {
+    seq,
+    at: now,
+    ver: 0,
+    epoch: 1,
+    sealed: false,
+    paused: false,
+    cancel_requested: false,
+    stopped: false,
+    item_count: 0,
+    created_count: 0,
+    duplicate_count: 0,
+    rejected_count: 0,
+    counts: zeroCounts(),
+    ...request.options,
+    created_by: request.created_by,
+    triggered_by: request.triggered_by,
+    traceparent: request.traceparent,
+    retry_of: request.retry_of ?? null,
+    request_key: request.request?.key ?? null,
+    boot,
+    released: false,
+    last_part_at: now,
+    accepted_at: null,
+    started_at: null,
+    finished_at: null,
+    first_seq: null,
+    last_seq: null,
+  };
+}
+
+export const isInterrupted = (batch: Batch, now: number): boolean => now - batch.last_part_at >= INTERRUPTED_MS;
+
+export const batchFacts = (batch: Batch, now: number): BatchFacts => ({
+  sealed: batch.sealed,
+  interrupted: isInterrupted(batch, now),
+  paused: batch.paused,
+  cancelRequested: batch.cancel_requested,
+  stopped: batch.stopped,
+  created: batch.created_count,
+  counts: batch.counts,
+});
+
+/** Nothing of it may start: its flows wait or are being swept. */
+export const isHeld = (batch: Batch): boolean => batch.paused || batch.cancel_requested || batch.stopped;
+
+/** The share of failures among what has finished is beyond what the batch tolerates. */
+export function exceedsThreshold(batch: Batch): boolean {
+  const t = batch.failure_threshold;
+  if (t === null) return false;
+  const c = batch.counts;
+  const failed = c.failed + c.timed_out + c.crashed + c.expired;
+  const finished = failed + c.completed;
+  return finished >= t.min_items && failed * 100 > t.percent * finished;
+}
+
+/** Stamps a change with its version, and the end the first time it is reached. */
+export function stampChange(batch: Batch, ver: number, now: number): void {
+  batch.ver = ver;
+  if (batch.finished_at === null && isFinished(batchFacts(batch, now))) batch.finished_at = now;
+}
+
+export const batchId = (batch: Batch, config: JobConfig): string =>
+  ledgerId({ at: batch.at, seq: batch.seq, lane: 0, job: config.number });
+
+export function batchRecord(batch: Batch, config: JobConfig, now: number): BatchRecord {
+  const done = terminalCount(batch.counts);
+  const until = batch.finished_at ?? now;
+  const elapsed = batch.started_at === null ? 0 : until - batch.started_at;
+  const rate = done > 0 && elapsed > 0 ? (done * 1000) / elapsed : null;
+  const left = batch.created_count - done;
+  return {
+    id: batchId(batch, config),
+    project_id: config.project_id,
+    job_id: config.id,
+    item_count: batch.item_count,
+    created_count: batch.created_count,
+    duplicate_count: batch.duplicate_count,
+    rejected_count: batch.rejected_count,
+    created_by: batch.created_by,
+    created_at: batch.at,
+    accepted_at: batch.accepted_at,
+    started_at: batch.started_at,
+    finished_at: batch.finished_at,
+    status: batchStatus(batchFacts(batch, now)),
+    counts: { ...batch.counts },
+    max_concurrency: batch.max_concurrency,
+    failure_threshold: batch.failure_threshold,
+    metadata: batch.metadata,
+    throughput_per_sec: rate === null ? null : Math.round(rate * 10) / 10,
+    eta_at: batch.finished_at === null && rate !== null && left > 0 ? Math.round(now + (left / rate) * 1000) : null,
+    retry_of: batch.retry_of,
+    ver: batch.ver,
+  };
+}

@@ -1,0 +1,288 @@
+import { resolveVersion } from "../domain/version-policy.ts";
+import { batchId } from "./batch.ts";
+import type { Lane } from "./lane.ts";
+import type { Held, Lease } from "./lease.ts";
+import type { LedgerRun } from "./ledger.ts";
+import {
+  type CallGrant,
+  type CallPlan,
+  type CallReport,
+  type ExchangeAnswer,
+  type ExchangeRequest,
+  type JobConfig,
+  LEASE_MS,
+} from "./protocol.ts";
+import { expiresAt } from "./run-record.ts";
+import { finishPicked, type Instant, markStarted, settleLoss, settleReport } from "./settle.ts";
+
+/** A lease's payloads together, in UTF-16 units: three bytes each at worst, so 8 MiB hold. */
+const MAX_GRANT_CHARS = 2_700_000;
+/** A granted run stays in memory until its report when its payload is no longer than this. */
+const KEPT_PAYLOAD_CHARS = 4096;
+/** Runs in one lease at most. */
+const MAX_GRANT_RUNS = 100;
+/** Without a rate limit a call may begin this late after its grant. */
+const START_WITHIN_MS = 1_000;
+
+/** Report and lease in one transaction (protocol.ts). */
+export function exchange(lane: Lane, request: ExchangeRequest, at: Instant): ExchangeAnswer {
+  const lease = leaseOf(lane, request, at.now);
+  if (lease === null) {
+    for (const report of request.results) settleLate(lane, report, at);
+    return { kind: "disowned" };
+  }
+  if (lease.sequence === request.sequence) return answerAgain(lane, lease, request);
+  lease.sequence = request.sequence;
+  lease.receivedAt = at.now;
+  lane.pending.leases.add(lease);
+  takeReports(lane, lease, request, at);
+  if (request.leaving) {
+    leave(lane, lease, at);
+    return answer(lane, [], [], []);
+  }
+  const calls = grant(lane, lease, request.want, at);
+  const abort = [...lease.held.values()].filter((h) => h.canceled).map((h) => h.seq);
+  if (lease.held.size === 0) lane.leases.delete(lease.nonce);
+  return answer(lane, calls, abort, plansFor(lane, calls, request.plans));
+}
+
+/** Takes back what consumers held that have fallen silent, or that belong to an earlier boot. */
+export function reclaim(lane: Lane, at: Instant): void {
+  for (const lease of [...lane.leases.values()]) {
+    const isDead = lane.settings.bootId !== null && lease.boot !== lane.settings.bootId;
+    if (!isDead && at.now - lease.receivedAt < LEASE_MS) continue;
+    const runs = new Map(lane.ledger.runs([...lease.held.keys()]).map((r) => [r.seq, r]));
+    for (const held of lease.held.values()) {
+      const run = runs.get(held.seq);
+      if (run === undefined || held.canceled) lane.release(held);
+      else settleLoss(lane, held, run, at);
+    }
+    lane.leases.delete(lease.nonce);
+    lane.pending.leases.add(lease);
+  }
+  lane.forgetEnded();
+}
+
+/** The consumer's lease; null where it was taken back. */
+function leaseOf(lane: Lane, request: ExchangeRequest, now: number): Lease | null {
+  const known = lane.leases.get(request.nonce);
+  if (known) return request.sequence < known.sequence ? null : known;
+  // A lease that held nothing is forgotten, so only what comes with calls in flight proves a loss.
+  if (request.results.length > 0 || request.started.length > 0) return null;
+  const lease: Lease = {
+    nonce: request.nonce,
+    ticket: request.ticket,
+    sequence: 0,
+    receivedAt: now,
+    boot: request.boot,
+    held: new Map(),
+  };
+  lane.leases.set(lease.nonce, lease);
+  return lease;
+}
+
+function takeReports(lane: Lane, lease: Lease, request: ExchangeRequest, at: Instant): void {
+  for (const { seq, at: startedAt } of request.started) {
+    const held = lease.held.get(seq);
+    if (held) markStarted(lane, held, startedAt, at.now);
+  }
+  const unread = request.results.filter((r) => lease.held.get(r.seq)?.run === undefined).map((r) => r.seq);
+  const runs = new Map(lane.ledger.runs(unread).map((r) => [r.seq, r]));
+  for (const report of request.results) {
+    const held = lease.held.get(report.seq);
+    if (!held || held.attempt !== report.attempt || held.fallback !== report.fallback) continue;
+    const run = held.run ?? runs.get(report.seq);
+    if (held.canceled || run === undefined) {
+      lane.release(held);
+      lease.held.delete(held.seq);
+    } else settleReport(lane, held, run, report, at);
+  }
+  lane.forgetEnded();
+}
+
+/** A result that came after its lease was taken back still counts, unless a newer try was leased. */
+function settleLate(lane: Lane, report: CallReport, at: Instant): void {
+  const run = lane.ledger.run1(report.seq);
+  if (run === null || lane.held.has(report.seq) || run.attempt + 1 !== report.attempt) return;
+  if (report.outcome.kind === "given_back" || report.outcome.kind === "aborted") return;
+  if ((run.doc.fallback === true) !== report.fallback) return;
+  const from = lane.statusOf(run);
+  lane.takeOut(run);
+  lane.move(run.batch, from, "dequeued");
+  const held: Held = {
+    seq: run.seq,
+    nonce: "",
+    attempt: report.attempt,
+    fallback: report.fallback,
+    version: run.version,
+    sequence: 0,
+    batch: run.batch,
+    startedAt: null,
+    canceled: false,
+  };
+  lane.hold(held);
+  settleReport(lane, held, run, report, at);
+  lane.forgetEnded();
+}
+
+function leave(lane: Lane, lease: Lease, at: Instant): void {
+  const runs = new Map(lane.ledger.runs([...lease.held.keys()]).map((r) => [r.seq, r]));
+  for (const held of [...lease.held.values()]) {
+    const run = runs.get(held.seq);
+    if (run === undefined || held.canceled) lane.release(held);
+    else {
+      const outcome = { kind: "given_back", reason: "the consumer left" } as const;
+      const { seq, attempt, fallback } = held;
+      settleReport(lane, held, run, { seq, attempt, fallback, started_at: null, finished_at: at.now, outcome }, at);
+    }
+  }
+  lane.leases.delete(lease.nonce);
+}
+
+// ------------------------------------------------------------------ granting
+
+function grant(lane: Lane, lease: Lease, want: number, at: Instant): CallGrant[] {
+  if (!lane.mayStart) return [];
+  const calls: CallGrant[] = [];
+  let chars = 0;
+  for (;;) {
+    const room = Math.min(want - calls.length, lane.freePermits, MAX_GRANT_RUNS - calls.length);
+    if (room <= 0 || chars >= MAX_GRANT_CHARS) return calls;
+    // A batch limit is checked against permits in use, so each pick takes its permit before the next one is made.
+    const picked = pick(lane, lease, room);
+    if (picked.length === 0) return calls;
+    const runs = new Map(lane.ledger.runs(picked.map((h) => h.seq)).map((r) => [r.seq, r]));
+    for (const held of picked) {
+      const run = runs.get(held.seq);
+      if (run === undefined) unpick(lane, lease, held);
+      else if (chars >= MAX_GRANT_CHARS) putBack(lane, lease, held, run);
+      else if (isExpired(lane, run, at.now)) {
+        unpick(lane, lease, held);
+        finishPicked(lane, run, "expired", at.now);
+      } else {
+        const call = begin(lane, held, run, at.now);
+        chars += call.payload.length;
+        calls.push(call);
+      }
+    }
+  }
+}
+
+function pick(lane: Lane, lease: Lease, room: number): Held[] {
+  const picked: Held[] = [];
+  while (picked.length < room) {
+    const next = lane.scheduler.take((flow) => lane.blockerOf(flow));
+    if (next === null) break;
+    const held: Held = {
+      seq: next.seq,
+      nonce: lease.nonce,
+      attempt: 0,
+      fallback: false,
+      version: 0,
+      sequence: lease.sequence,
+      batch: next.flow.batch,
+      startedAt: null,
+      canceled: false,
+    };
+    lane.hold(held);
+    lease.held.set(held.seq, held);
+    picked.push(held);
+  }
+  return picked;
+}
+
+function unpick(lane: Lane, lease: Lease, held: Held): void {
+  lane.release(held);
+  lease.held.delete(held.seq);
+}
+
+/** No room for its payload in this answer: it goes first the next time. */
+function putBack(lane: Lane, lease: Lease, held: Held, run: LedgerRun): void {
+  unpick(lane, lease, held);
+  lane.placeAtHead(run);
+  lane.ledger.updateRun(run);
+}
+
+const isExpired = (lane: Lane, run: LedgerRun, now: number): boolean => {
+  if (run.attempt > 0 || run.doc.fallback || run.doc.started !== undefined) return false;
+  const at = expiresAt(lane, run);
+  return at !== null && now >= at;
+};
+
+function begin(lane: Lane, held: Held, run: LedgerRun, now: number): CallGrant {
+  const config = lane.config as JobConfig;
+  const isFallback = run.doc.fallback === true;
+  if (run.payload !== null && run.payload.length <= KEPT_PAYLOAD_CHARS) held.run = run;
+  held.attempt = run.attempt + 1;
+  held.fallback = isFallback;
+  held.version =
+    run.doc.pinned === true
+      ? run.version
+      : resolveVersion(config.current.spec.version_policy, run.version, config.current.version, (v) => lane.version(v));
+  lane.move(run.batch, "queued", "dequeued");
+  const batch = run.batch === null ? undefined : lane.batches.get(run.batch);
+  if (batch && batch.started_at === null) batch.started_at = now;
+  return callGrant(lane, held, run);
+}
+
+function callGrant(lane: Lane, held: Held, run: LedgerRun): CallGrant {
+  const { spec } = lane.version(held.version);
+  const batch = run.batch === null ? undefined : lane.batches.get(run.batch);
+  return {
+    seq: run.seq,
+    at: run.at,
+    attempt: held.attempt,
+    fallback: held.fallback,
+    version: held.version,
+    payload: run.payload ?? lane.ledger.body(run.seq, "p") ?? "{}",
+    timeout_ms: (run.doc.timeout ?? spec.timeout_secs) * 1000,
+    start_within_ms: START_WITHIN_MS,
+    batch_id: batch ? batchId(batch, lane.config as JobConfig) : null,
+    batch_index: run.idx,
+    traceparent: run.doc.trace ?? batch?.traceparent ?? null,
+  };
+}
+
+// ------------------------------------------------------------------ answering
+
+function answer(lane: Lane, calls: CallGrant[], abort: number[], plans: CallPlan[]): ExchangeAnswer {
+  const config = lane.config as JobConfig;
+  return {
+    kind: "granted",
+    job: { id: config.id, number: config.number, project_id: config.project_id, lane: 0 },
+    calls,
+    plans,
+    abort,
+    linger_ms: null,
+  };
+}
+
+/** The same triple gets the same answer: what this request was granted and still holds. */
+function answerAgain(lane: Lane, lease: Lease, request: ExchangeRequest): ExchangeAnswer {
+  const mine = [...lease.held.values()].filter((h) => h.sequence === request.sequence && !h.canceled);
+  const runs = new Map(lane.ledger.runs(mine.map((h) => h.seq)).map((r) => [r.seq, r]));
+  const calls = mine.flatMap((held) => {
+    const run = runs.get(held.seq);
+    return run === undefined ? [] : [callGrant(lane, held, run)];
+  });
+  const abort = [...lease.held.values()].filter((h) => h.canceled).map((h) => h.seq);
+  return answer(lane, calls, abort, plansFor(lane, calls, request.plans));
+}
+
+function plansFor(lane: Lane, calls: CallGrant[], known: number[]): CallPlan[] {
+  const missing = new Set(calls.map((c) => c.version).filter((v) => !known.includes(v)));
+  return [...missing].map((v) => {
+    const { spec } = lane.version(v);
+    return {
+      version: v,
+      slug: spec.slug,
+      endpoint_url: spec.endpoint_url,
+      fallback_endpoint_url: spec.fallback_endpoint_url,
+      endpoint_method: spec.endpoint_method,
+      endpoint_headers: spec.endpoint_headers,
+      endpoint_signing_secret: spec.endpoint_signing_secret,
+      environment_id: spec.environment_id,
+      success_statuses: spec.success_statuses,
+    };
+  });
+}

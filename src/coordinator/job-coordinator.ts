@@ -1,0 +1,344 @@
+import { DurableObject } from "cloudflare:workers";
+import type { BatchRecord } from "../domain/batch.ts";
+import { uuidV7 } from "../domain/id.ts";
+import type { RunRecord, RunStatus } from "../domain/run.ts";
+import { type Env, parseSettings } from "../env.ts";
+import { accept, refusal, rehearse } from "./accept.ts";
+import { batchRecord } from "./batch.ts";
+import {
+  cancelBatch,
+  closeBatch,
+  findBatch,
+  openBatch,
+  patchBatch,
+  releaseBatch,
+  resumeBatch,
+  sealBatch,
+  tendBatches,
+} from "./batch-book.ts";
+import { bill } from "./bill.ts";
+import { expireWaiting, promoteDue } from "./due.ts";
+import { purgeSeen } from "./duplicates.ts";
+import { exchange, reclaim } from "./exchange.ts";
+import { gather, isBusy, settleShipment, ship } from "./flush.ts";
+import { Lane } from "./lane.ts";
+import { Ledger } from "./ledger.ts";
+import { oldestOutboxAt } from "./outbox.ts";
+import type {
+  AcceptAnswer,
+  AcceptRequest,
+  BatchAnswer,
+  BatchPatch,
+  CancelAnswer,
+  CloseAnswer,
+  CloseRequest,
+  CoordinatorApi,
+  ExchangeAnswer,
+  ExchangeRequest,
+  JobConfig,
+  LaneHealth,
+  OpenBatchAnswer,
+  OpenBatchRequest,
+  ResumeBatchAnswer,
+} from "./protocol.ts";
+import { cancelRun, cancelWhere, laneHealth, readRun } from "./steering.ts";
+import { startSweep, stepSweeps, sweepStopped } from "./sweep.ts";
+import { Tickets } from "./tickets.ts";
+import { FLUSH_AFTER_MS, nextWake, oldestUnsentAt } from "./wake.ts";
+
+/** Above either, new triggers are refused; what was accepted goes on (contract 1). */
+const MAX_BEHIND_ROWS = 1_000_000;
+const MAX_BEHIND_MS = 15 * 60_000;
+/** Sweep steps in one alarm before others get a word in. */
+const SWEEP_STEPS = 4;
+const MAX_FLUSH_BACKOFF_MS = 30_000;
+
+/**
+ * One job's lane: the shell. It reads the clock, runs the brain in one transaction, and afterwards does what leaves the
+ * object: tickets, the copy in D1, the next alarm. It decides nothing itself.
+ */
+export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi {
+  private readonly ledger: Ledger;
+  private lane: Lane | null = null;
+  private readonly tickets = new Tickets();
+  private alarmAt: number | null = null;
+  private flushing = false;
+  private flushFailures = 0;
+  private flushNotBefore = 0;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.ledger = new Ledger(ctx.storage.sql);
+  }
+
+  // ------------------------------------------------------------------ configuration
+
+  async configure(config: JobConfig): Promise<{ kind: "configured"; revision: number }> {
+    return this.change((lane, now) => {
+      if (lane.config !== null && lane.config.revision >= config.revision) {
+        return { kind: "configured" as const, revision: lane.config.revision };
+      }
+      const isDeleted = config.deleted && lane.config?.deleted !== true;
+      lane.config = config;
+      lane.ledger.saveConfig(config);
+      lane.ledger.saveVersion(config.current);
+      lane.scheduler.wakeAll();
+      if (isDeleted) startSweep(lane, `deleted:${config.revision}`, null, now);
+      return { kind: "configured" as const, revision: config.revision };
+    });
+  }
+
+  // ------------------------------------------------------------------ accepting
+
+  async accept(request: AcceptRequest): Promise<AcceptAnswer> {
+    return this.ifAllowed(request.revision, (lane, now) =>
+      request.dry_run ? rehearse(lane, request, now) : accept(lane, request, now),
+    );
+  }
+
+  async openBatch(request: OpenBatchRequest): Promise<OpenBatchAnswer> {
+    return this.ifAllowed(request.revision, (lane, now) => openBatch(lane, request, now));
+  }
+
+  async resumeBatch(batchId: string): Promise<ResumeBatchAnswer> {
+    return this.ifThere<ResumeBatchAnswer>({ kind: "not_found" }, (lane, now) => resumeBatch(lane, batchId, now));
+  }
+
+  async closeBatch(request: CloseRequest): Promise<CloseAnswer> {
+    return this.ifThere<CloseAnswer>({ kind: "not_found" }, (lane, now) => closeBatch(lane, request, now));
+  }
+
+  async releaseBatch(batchId: string, epoch: number): Promise<void> {
+    return this.ifThere(undefined, (lane) => releaseBatch(lane, batchId, epoch));
+  }
+
+  async sealBatch(batchId: string, expectedCount: number | null): Promise<CloseAnswer> {
+    return this.ifThere<CloseAnswer>({ kind: "not_found" }, (lane, now) =>
+      sealBatch(lane, batchId, expectedCount, now),
+    );
+  }
+
+  // ------------------------------------------------------------------ delivering
+
+  async exchange(request: ExchangeRequest): Promise<ExchangeAnswer> {
+    this.tickets.answered(request.ticket);
+    bill.runs_finished += request.results.length;
+    return this.ifThere<ExchangeAnswer>({ kind: "disowned" }, (lane, now) => {
+      reclaim(lane, { now, random: Math.random });
+      return exchange(lane, request, { now, random: Math.random });
+    });
+  }
+
+  // ------------------------------------------------------------------ reading and steering
+
+  async getRun(id: string): Promise<RunRecord | null> {
+    const lane = this.load();
+    return lane === null ? null : readRun(lane, id);
+  }
+
+  async getBatch(id: string): Promise<BatchRecord | null> {
+    const lane = this.load();
+    const batch = lane === null ? null : findBatch(lane, id);
+    return lane?.config && batch ? batchRecord(batch, lane.config, this.now(lane)) : null;
+  }
+
+  async cancelRun(id: string): Promise<CancelAnswer> {
+    return this.ifThere<CancelAnswer>({ kind: "not_found" }, (lane, now) => cancelRun(lane, id, now));
+  }
+
+  async cancelRuns(ids: string[]): Promise<CancelAnswer[]> {
+    return this.ifThere<CancelAnswer[]>(
+      ids.map(() => ({ kind: "not_found" })),
+      (lane, now) => ids.map((id) => cancelRun(lane, id, now)),
+    );
+  }
+
+  async cancelBatch(id: string): Promise<BatchAnswer> {
+    return this.ifThere<BatchAnswer>({ kind: "not_found" }, (lane, now) => cancelBatch(lane, id, now));
+  }
+
+  async cancelWhere(filter: { status: RunStatus | null }): Promise<{ operation_id: string }> {
+    const id = uuidV7(Date.now(), crypto.getRandomValues(new Uint8Array(10)));
+    return this.ifThere({ operation_id: id }, (lane, now) => {
+      cancelWhere(lane, id, filter.status, now);
+      return { operation_id: id };
+    });
+  }
+
+  async patchBatch(id: string, patch: BatchPatch): Promise<BatchAnswer | { kind: "precondition_failed"; ver: number }> {
+    return this.ifThere<BatchAnswer | { kind: "precondition_failed"; ver: number }>(
+      { kind: "not_found" },
+      (lane, now) => patchBatch(lane, id, patch, now),
+    );
+  }
+
+  async health(): Promise<LaneHealth> {
+    const lane = this.load();
+    if (lane !== null) return laneHealth(lane);
+    return { waiting: 0, executing: 0, oldest_waiting_at: null, waiting_for: {}, concurrency_now: 0 };
+  }
+
+  async behindSince(): Promise<{ now: number; since: number | null }> {
+    const lane = this.load();
+    if (lane === null) return { now: Date.now(), since: null };
+    return { now: this.now(lane), since: oldestUnsentAt(lane) };
+  }
+
+  async sweep(): Promise<{ idle: boolean }> {
+    const lane = this.load();
+    if (lane === null) return { idle: true };
+    // The alarm may have been lost: forget what was believed of it.
+    this.alarmAt = null;
+    await this.tick();
+    return this.ifThere({ idle: true }, (l) => {
+      if (isBusy(l) || oldestOutboxAt(l.ledger) !== null) return { idle: false };
+      // From now on the next accepted run tells the sweeper again.
+      l.state.busyTold = false;
+      return { idle: true };
+    });
+  }
+
+  // ------------------------------------------------------------------ the alarm
+
+  override async alarm(): Promise<void> {
+    this.alarmAt = null;
+    await this.tick();
+  }
+
+  /** Everything that time alone makes due. It never throws: an alarm that fails seven times is gone. */
+  private async tick(): Promise<void> {
+    try {
+      if (this.load() === null) return;
+      let more = true;
+      for (let i = 0; more && i < SWEEP_STEPS; i++) {
+        more = this.change((lane, now) => {
+          reclaim(lane, { now, random: Math.random });
+          const expired = expireWaiting(lane, now);
+          const promoted = promoteDue(lane, now);
+          const swept = stepSweeps(lane, now, 1);
+          if (i === 0) tendBatches(lane, now);
+          const purged = lane.config !== null && purgeSeen(lane.ledger, lane.spec, now);
+          return expired || promoted || swept || purged;
+        });
+      }
+      await this.flush();
+    } catch (error) {
+      console.error(JSON.stringify({ event: "coordinator_tick_failed", lane: this.ctx.id.name, error: String(error) }));
+      await this.arm(Date.now() + 1_000);
+    }
+  }
+
+  // ------------------------------------------------------------------ the shell's own
+
+  private now(lane: Lane): number {
+    return Math.max(Date.now(), lane.state.clock);
+  }
+
+  /** The lane, or null for one that was never configured: a read creates no tables. */
+  private load(): Lane | null {
+    if (this.lane !== null && !this.lane.poisoned) return this.lane;
+    if (!this.ledger.exists()) return null;
+    this.lane = this.open();
+    return this.lane;
+  }
+
+  private open(): Lane {
+    this.ledger.migrate();
+    const s = parseSettings(this.env);
+    return new Lane(this.ctx.storage, this.ledger, {
+      pumpWidth: s.pumpWidth,
+      bootId: s.bootId,
+      maxConcurrency: s.deploymentMaxConcurrency,
+    });
+  }
+
+  /** One transaction, and what follows from it. */
+  private change<T>(work: (lane: Lane, now: number) => T): T {
+    bill.coordinator_calls += 1;
+    const lane = this.load() ?? this.open();
+    this.lane = lane;
+    const now = this.now(lane);
+    const result = lane.transact(now, () => {
+      const answer = work(lane, now);
+      sweepStopped(lane, now);
+      return answer;
+    });
+    this.follow(lane, now);
+    return result;
+  }
+
+  private ifThere<T>(otherwise: T, work: (lane: Lane, now: number) => T): T {
+    return this.load() === null ? otherwise : this.change(work);
+  }
+
+  /** For calls that judged by a revision of the configuration. */
+  private ifAllowed<T extends { kind: string }>(
+    revision: number,
+    work: (lane: Lane, now: number) => T,
+  ): T | NonNullable<ReturnType<typeof refusal>> {
+    const lane = this.load();
+    if (lane === null) return { kind: "unknown_config" };
+    return refusal(lane, revision, this.isOverloaded(lane)) ?? this.change(work);
+  }
+
+  private isOverloaded(lane: Lane): boolean {
+    if (this.flushFailures === 0) return false;
+    const behind = lane.outboxRows + lane.state.nextSeq - lane.state.projectedSeq;
+    const oldest = oldestUnsentAt(lane);
+    return behind > MAX_BEHIND_ROWS || (oldest !== null && Date.now() - oldest > MAX_BEHIND_MS);
+  }
+
+  /** Rings for the work that may go now, and sets the alarm for what is due later. */
+  private follow(lane: Lane, now: number): void {
+    const tickets = this.tickets.ring(lane, now, () => crypto.randomUUID());
+    if (tickets.length > 0) this.ctx.waitUntil(this.send(tickets));
+    const wake = nextWake(lane, now, { flushNotBefore: this.flushNotBefore, ringAt: this.tickets.nextRingAt() });
+    if (wake !== null && (this.alarmAt === null || wake < this.alarmAt)) this.ctx.waitUntil(this.arm(wake));
+  }
+
+  private async send(tickets: ReturnType<Tickets["ring"]>): Promise<void> {
+    try {
+      bill.tickets_sent += tickets.length;
+      for (let i = 0; i < tickets.length; i += 100) {
+        await this.env.DELIVERIES.sendBatch(tickets.slice(i, i + 100).map((body) => ({ body })));
+      }
+    } catch (error) {
+      console.error(JSON.stringify({ event: "ticket_not_sent", lane: this.ctx.id.name, error: String(error) }));
+      for (const { id } of tickets) this.tickets.unsent(id);
+      await this.arm(Date.now() + 1_000);
+    }
+  }
+
+  private async arm(at: number): Promise<void> {
+    this.alarmAt = at;
+    await this.ctx.storage.setAlarm(at);
+  }
+
+  /** Sends what is old enough to leave, as long as there is some. One at a time. */
+  private async flush(): Promise<void> {
+    if (this.flushing) return;
+    this.flushing = true;
+    try {
+      while (Date.now() >= this.flushNotBefore) {
+        const lane = this.load();
+        if (lane === null) return;
+        const now = this.now(lane);
+        // What is younger waits for company: under load a sending every half second is cheaper than one without end.
+        const upTo = now - FLUSH_AFTER_MS / 2;
+        const shipment = (oldestUnsentAt(lane) ?? now) > upTo ? null : gather(lane, upTo);
+        if (shipment === null) break;
+        bill.d1_rows_written += await ship(this.env, lane, shipment, now);
+        this.flushFailures = 0;
+        if (lane === this.lane && !lane.poisoned) this.change((l) => settleShipment(l, shipment));
+      }
+    } catch (error) {
+      this.flushFailures += 1;
+      this.flushNotBefore = Date.now() + Math.min(500 * 2 ** this.flushFailures, MAX_FLUSH_BACKOFF_MS);
+      console.error(JSON.stringify({ event: "projection_failed", lane: this.ctx.id.name, error: String(error) }));
+    } finally {
+      this.flushing = false;
+      const lane = this.load();
+      if (lane !== null) this.follow(lane, this.now(lane));
+    }
+  }
+}

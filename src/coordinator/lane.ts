@@ -1,0 +1,359 @@
+import type { JobSpec, JobVersion } from "../domain/job.ts";
+import type { RunStatus } from "../domain/run.ts";
+import { isTerminal } from "../domain/run.ts";
+import type { ItemRow, RunRow } from "../store/projection.ts";
+import { type Batch, exceedsThreshold, isHeld, stampChange } from "./batch.ts";
+import { type Held, type Lease, leaseDoc, loadLeases } from "./lease.ts";
+import { type Ledger, type LedgerRun, PLACE } from "./ledger.ts";
+import { appendOutbox, type Blob, countOutbox } from "./outbox.ts";
+import type { JobConfig } from "./protocol.ts";
+import { type Blocker, type Flow, Scheduler } from "./scheduler.ts";
+import type { Sweep } from "./sweep.ts";
+
+/** What the deployment sets. */
+export interface LaneSettings {
+  pumpWidth: number;
+  bootId: string | null;
+  maxConcurrency: number;
+}
+
+type Live = "delayed" | "queued" | "dequeued" | "executing";
+
+/** The lane's counters; one row. */
+interface LaneState {
+  nextSeq: number;
+  nextFlow: number;
+  /** Counts commits: the projection's guard. */
+  ver: number;
+  /** Every run up to this number that still lives has a row in D1. */
+  projectedSeq: number;
+  /** The ledger's clock never runs backwards. */
+  clock: number;
+  /** The sweeper watches this lane. */
+  busyTold: boolean;
+  counts: Record<Live, number>;
+  /** Of `delayed`, those that wait for their next attempt. */
+  retrying: number;
+}
+
+const EMPTY: LaneState = {
+  nextSeq: 1,
+  nextFlow: 1,
+  ver: 0,
+  projectedSeq: 0,
+  clock: 0,
+  busyTold: false,
+  counts: { delayed: 0, queued: 0, dequeued: 0, executing: 0 },
+  retrying: 0,
+};
+
+/** What one transaction has decided and not yet written. */
+interface Pending {
+  runs: RunRow[];
+  seqs: number[];
+  touched: number[];
+  items: ItemRow[];
+  blobs: Blob[];
+  deleted: number[];
+  batches: Set<Batch>;
+  /** Those that their failure threshold has just stopped. */
+  stopped: Batch[];
+  leases: Set<Lease>;
+}
+
+const nothingPending = (): Pending => ({
+  runs: [],
+  seqs: [],
+  touched: [],
+  items: [],
+  blobs: [],
+  deleted: [],
+  batches: new Set(),
+  stopped: [],
+  leases: new Set(),
+});
+
+/**
+ * A job's lane in memory: what the ledger holds, indexed for deciding. Everything here can be rebuilt from the ledger, and
+ * is, after every start and after every transaction that failed.
+ */
+export class Lane {
+  readonly ledger: Ledger;
+  readonly settings: LaneSettings;
+  readonly scheduler: Scheduler;
+  readonly batches = new Map<number, Batch>();
+  /** Permits in use by batch. */
+  readonly batchHeld = new Map<number, number>();
+  readonly leases = new Map<string, Lease>();
+  readonly held = new Map<number, Held>();
+  readonly sweeps = new Map<string, Sweep>();
+  state: LaneState;
+  config: JobConfig | null;
+  pending: Pending = nothingPending();
+  /** Runs up to here are on their way to D1, or there. */
+  copyingUpTo = 0;
+  /** Rows that wait for D1 in the outbox; new runs not yet copied come on top. */
+  outboxRows: number;
+  /** A transaction failed half way: memory may differ from the ledger, and must be dropped. */
+  poisoned = false;
+  private readonly flowsByName = new Map<string, Flow>();
+  private readonly versions = new Map<number, JobVersion>();
+  private readonly storage: DurableObjectStorage;
+
+  constructor(storage: DurableObjectStorage, ledger: Ledger, settings: LaneSettings) {
+    this.storage = storage;
+    this.ledger = ledger;
+    this.settings = settings;
+    this.scheduler = new Scheduler({
+      nextPage: (flow) => {
+        const page = ledger.firstPage(flow);
+        if (page === null) return null;
+        return { ...page, seqs: page.seqs.filter((seq) => !this.held.has(seq)) };
+      },
+      dropPage: (flow, ord) => ledger.deletePage(flow, ord),
+      dropHead: (flow, seq) => ledger.deleteHead(flow, seq),
+      emptied: (flow) => this.dropEmptyFlow(flow),
+    });
+    const state = ledger.loadLane();
+    this.state = state === null ? structuredClone(EMPTY) : (JSON.parse(state) as LaneState);
+    this.config = ledger.loadConfig();
+    this.outboxRows = countOutbox(ledger);
+    this.load();
+  }
+
+  private load(): void {
+    for (const row of this.ledger.all("SELECT doc FROM batches")) {
+      const batch = JSON.parse(row.doc as string) as Batch;
+      this.batches.set(batch.seq, batch);
+    }
+    for (const lease of loadLeases(this.ledger)) {
+      this.leases.set(lease.nonce, lease);
+      for (const held of lease.held.values()) this.hold(held);
+    }
+    for (const row of this.ledger.all("SELECT doc FROM sweeps")) {
+      const sweep = JSON.parse(row.doc as string) as Sweep;
+      this.sweeps.set(sweep.id, sweep);
+    }
+    for (const f of this.ledger.flows()) {
+      const flow = this.scheduler.addFlow({ ...f, key: f.ckey });
+      this.flowsByName.set(flowName(f.priority, f.batch, f.limits, f.ckey), flow);
+    }
+    for (const { flow, n } of this.ledger.pageCounts()) {
+      const known = this.scheduler.flows.get(flow);
+      if (known) this.scheduler.appended(known, n);
+    }
+    for (const { flow, seq } of this.ledger.heads()) {
+      const known = this.scheduler.flows.get(flow);
+      if (known) this.scheduler.putHead(known, seq);
+    }
+  }
+
+  /**
+   * One transaction: `work` decides, then everything pending is written with it.
+   *
+   * @throws whatever `work` throws; the ledger is as before, and this object must not be used again.
+   */
+  transact<T>(now: number, work: () => T): T {
+    try {
+      return this.storage.transactionSync(() => {
+        this.state.clock = now;
+        this.state.ver += 1;
+        const result = work();
+        this.save(now);
+        return result;
+      });
+    } catch (error) {
+      this.poisoned = true;
+      throw error;
+    }
+  }
+
+  private save(now: number): void {
+    this.forgetEnded();
+    const p = this.pending;
+    this.pending = nothingPending();
+    for (const lease of p.leases) {
+      if (this.leases.has(lease.nonce)) {
+        this.ledger.run(
+          "INSERT INTO leases VALUES (?, ?) ON CONFLICT (nonce) DO UPDATE SET doc = excluded.doc",
+          lease.nonce,
+          leaseDoc(lease),
+        );
+      } else this.ledger.run("DELETE FROM leases WHERE nonce = ?", lease.nonce);
+    }
+    for (const batch of p.batches) {
+      stampChange(batch, this.state.ver, now);
+      this.ledger.run(
+        "INSERT INTO batches VALUES (?, ?) ON CONFLICT (seq) DO UPDATE SET doc = excluded.doc",
+        batch.seq,
+        JSON.stringify(batch),
+      );
+    }
+    this.outboxRows += appendOutbox(this.ledger, now, { ...p, batches: [...p.batches].map((b) => b.seq) });
+    this.ledger.saveLane(JSON.stringify(this.state));
+  }
+
+  /** Runs that have ended leave their table, so that nothing later in this transaction reads them again. */
+  forgetEnded(): void {
+    this.ledger.deleteRuns(this.pending.deleted);
+    this.pending.deleted = [];
+  }
+
+  // ------------------------------------------------------------------ versions and configuration
+
+  version(version: number): JobVersion {
+    const known = this.versions.get(version) ?? this.ledger.loadVersion(version);
+    if (!known) throw new Error(`version ${version} was never told`);
+    this.versions.set(version, known);
+    return known;
+  }
+
+  get spec(): JobSpec {
+    if (this.config === null) throw new Error("the lane was never configured");
+    return this.config.current.spec;
+  }
+
+  /** Calls that may be in flight at once. */
+  get maxConcurrency(): number {
+    const cap = this.settings.maxConcurrency;
+    return Math.min(this.config?.current.spec.max_concurrency ?? cap, cap);
+  }
+
+  get freePermits(): number {
+    return Math.max(0, this.maxConcurrency - this.held.size);
+  }
+
+  /** Paused and disabled jobs start nothing. */
+  get mayStart(): boolean {
+    const c = this.config;
+    return c !== null && !c.paused && !c.deleted && c.current.spec.enabled;
+  }
+
+  // ------------------------------------------------------------------ counting
+
+  /** A run moves between statuses; null on one side: it appears, or leaves the ledger. */
+  move(batchSeq: number | null, from: RunStatus | null, to: RunStatus): void {
+    if (from !== null && !isTerminal(from)) this.state.counts[from as Live] -= 1;
+    if (!isTerminal(to)) this.state.counts[to as Live] += 1;
+    const batch = batchSeq === null ? undefined : this.batches.get(batchSeq);
+    if (!batch) return;
+    if (from !== null) batch.counts[from] -= 1;
+    batch.counts[to] += 1;
+    this.pending.batches.add(batch);
+    if (isTerminal(to) && !batch.stopped && exceedsThreshold(batch)) {
+      batch.stopped = true;
+      this.pending.stopped.push(batch);
+    }
+  }
+
+  /** A living run has changed: its copy, if it has one or will have in a moment, is behind. */
+  touch(seq: number): void {
+    if (seq <= Math.max(this.state.projectedSeq, this.copyingUpTo)) this.pending.touched.push(seq);
+  }
+
+  statusOf(run: LedgerRun): Live {
+    const held = this.held.get(run.seq);
+    if (held) return held.startedAt === null ? "dequeued" : "executing";
+    return run.place === PLACE.due ? "delayed" : "queued";
+  }
+
+  // ------------------------------------------------------------------ permits
+
+  hold(held: Held): void {
+    this.held.set(held.seq, held);
+    if (held.batch !== null) this.batchHeld.set(held.batch, (this.batchHeld.get(held.batch) ?? 0) + 1);
+  }
+
+  /** Frees a permit and wakes what waited for it. */
+  release(held: Held): void {
+    this.held.delete(held.seq);
+    if (held.batch === null) return;
+    const left = (this.batchHeld.get(held.batch) ?? 1) - 1;
+    if (left > 0) this.batchHeld.set(held.batch, left);
+    else this.batchHeld.delete(held.batch);
+    this.scheduler.wake(`batch:${held.batch}`);
+  }
+
+  /** What holds a flow back now, beside the job's own permits. */
+  blockerOf(flow: Flow): Blocker | null {
+    if (flow.batch === null) return null;
+    const batch = this.batches.get(flow.batch);
+    if (!batch) return null;
+    if (isHeld(batch)) return `batch:${flow.batch}`;
+    const used = this.batchHeld.get(flow.batch) ?? 0;
+    return batch.max_concurrency !== null && used >= batch.max_concurrency ? `batch:${flow.batch}` : null;
+  }
+
+  // ------------------------------------------------------------------ flows
+
+  flow(priority: number, batch: number | null, limits: string | null, key: string | null): Flow {
+    const name = flowName(priority, batch, limits, key);
+    const known = this.flowsByName.get(name);
+    if (known) return known;
+    const id = this.state.nextFlow++;
+    this.ledger.insertFlow(id, priority, key, batch, limits);
+    const flow = this.scheduler.addFlow({ id, priority, key, batch, limits });
+    this.flowsByName.set(name, flow);
+    return flow;
+  }
+
+  flowOf(run: LedgerRun): Flow {
+    const limits = run.doc.limits ? JSON.stringify(run.doc.limits) : null;
+    return this.flow(run.doc.priority ?? 0, run.batch, limits, run.doc.ckey ?? null);
+  }
+
+  /** The line of keyless single runs is kept; every other empty flow is forgotten. */
+  private dropEmptyFlow(flow: Flow): void {
+    if (flow.batch === null && flow.key === null) return;
+    this.forgetFlow(flow);
+    this.ledger.deleteFlow(flow.id);
+  }
+
+  /** Takes a flow out of memory; the caller deletes its rows. */
+  forgetFlow(flow: Flow): void {
+    this.scheduler.removeFlow(flow);
+    this.flowsByName.delete(flowName(flow.priority, flow.batch, flow.limits, flow.key));
+  }
+
+  /** Puts a waiting run at the head of its flow. The caller has counted the move, and writes the run. */
+  placeAtHead(run: LedgerRun): void {
+    run.place = PLACE.head;
+    const flow = this.flowOf(run);
+    this.ledger.insertHead(flow.id, run.seq);
+    this.scheduler.putHead(flow, run.seq);
+  }
+
+  placeDue(run: LedgerRun, at: number): void {
+    run.place = PLACE.due;
+    this.ledger.insertDue(at, run.seq);
+    if (run.doc.next !== undefined) this.state.retrying += 1;
+  }
+
+  /** Takes a waiting run out of its place. The caller deletes or rewrites its row. */
+  takeOut(run: LedgerRun): void {
+    if (run.place === PLACE.due) {
+      this.ledger.deleteDue(dueAt(run), run.seq);
+      if (run.doc.next !== undefined) this.state.retrying -= 1;
+      return;
+    }
+    const flow = this.flowsByName.get(
+      flowName(
+        run.doc.priority ?? 0,
+        run.batch,
+        run.doc.limits ? JSON.stringify(run.doc.limits) : null,
+        run.doc.ckey ?? null,
+      ),
+    );
+    if (!flow) return;
+    this.scheduler.removed(flow, run.seq);
+    if (run.place === PLACE.head) this.ledger.deleteHead(flow.id, run.seq);
+    else this.ledger.shrinkPage(flow.id, run.seq);
+    if (flow.count <= 0) this.dropEmptyFlow(flow);
+  }
+}
+
+/** When a delayed run is due: its next attempt, else its schedule. */
+export const dueAt = (run: LedgerRun): number => run.doc.next ?? run.doc.scheduled ?? run.at;
+
+const flowName = (priority: number, batch: number | null, limits: string | null, key: string | null): string =>
+  `${priority}|${batch ?? ""}|${limits ?? ""}|${key ?? ""}|${key === null ? 0 : 1}`;

@@ -1,0 +1,130 @@
+import type { ItemRow, RunRow } from "../store/projection.ts";
+import { type Ledger, MAX_PARAMETER_CHARS } from "./ledger.ts";
+
+/** A body on its way to R2; it leaves the ledger once it is there. */
+export interface Blob {
+  seq: number;
+  kind: "p" | "r";
+  key: string;
+}
+
+/** What one commit has for the outside, and must still leave. */
+export interface OutboxBody extends OutboxNotes {
+  /** Terminal runs: they stand nowhere else in the ledger. */
+  runs: RunRow[];
+}
+
+/** What is read again before it is sent. */
+export interface OutboxNotes {
+  /** The numbers of the terminal runs, in the same order. */
+  seqs: number[];
+  /** Living runs whose copy is behind: read when they are sent, so that ten changes cost one row. */
+  touched: number[];
+  batches: number[];
+  items: ItemRow[];
+  blobs: Blob[];
+}
+
+const isEmpty = (b: OutboxBody): boolean =>
+  b.runs.length + b.touched.length + b.batches.length + b.items.length + b.blobs.length === 0;
+
+/**
+ * Writes what a commit leaves behind, in rows small enough for one parameter each.
+ *
+ * @returns the rows for D1 that it added.
+ */
+export function appendOutbox(ledger: Ledger, now: number, body: OutboxBody): number {
+  if (isEmpty(body)) return 0;
+  for (const { runs, ...notes } of split(body)) {
+    ledger.run(
+      "INSERT INTO outbox (at, n, lo, hi, runs, notes) VALUES (?, ?, ?, ?, ?, ?)",
+      now,
+      runs.length + notes.items.length,
+      runs.length > 0 ? Math.min(...notes.seqs) : null,
+      runs.length > 0 ? Math.max(...notes.seqs) : null,
+      JSON.stringify(runs),
+      JSON.stringify(notes),
+    );
+  }
+  return body.runs.length + body.items.length;
+}
+
+/** Nearly always one part; more where results are large. */
+function split(body: OutboxBody): OutboxBody[] {
+  const parts: OutboxBody[] = [];
+  let current: OutboxBody = { ...body, runs: [], seqs: [], items: [] };
+  let chars = 0;
+  const roomFor = (size: number): void => {
+    if (chars > 0 && chars + size > MAX_PARAMETER_CHARS) {
+      parts.push(current);
+      current = { runs: [], seqs: [], touched: [], batches: [], items: [], blobs: [] };
+      chars = 0;
+    }
+    chars += size;
+  };
+  body.runs.forEach((run, i) => {
+    roomFor((run[8]?.length ?? 0) + run[9].length + 200);
+    current.runs.push(run);
+    current.seqs.push(body.seqs[i] as number);
+  });
+  for (const item of body.items) {
+    roomFor((item[4]?.length ?? 0) + 120);
+    current.items.push(item);
+  }
+  parts.push(current);
+  return parts;
+}
+
+export interface OutboxRow {
+  id: number;
+  /** JSON of the terminal runs' rows: it goes to D1 as it stands. */
+  runs: string;
+  n: number;
+  notes: OutboxNotes;
+}
+
+/** The oldest rows, as many as fit one sending. */
+export function readOutbox(ledger: Ledger, maxChars: number): OutboxRow[] {
+  const sizes = ledger.all("SELECT id, length(runs) + length(notes) AS size FROM outbox ORDER BY id LIMIT 200");
+  let chars = 0;
+  let n = 0;
+  for (const row of sizes) {
+    chars += row.size as number;
+    if (n > 0 && chars > maxChars) break;
+    n += 1;
+  }
+  return ledger.all("SELECT id, n, runs, notes FROM outbox ORDER BY id LIMIT ?", n).map((row) => ({
+    id: row.id as number,
+    n: row.n as number,
+    runs: row.runs as string,
+    notes: JSON.parse(row.notes as string) as OutboxNotes,
+  }));
+}
+
+/** JSON arrays put one behind the other, unread. */
+export function concatArrays(arrays: string[]): string {
+  const filled = arrays.filter((text) => text !== "[]").map((text) => text.slice(1, -1));
+  return `[${filled.join(",")}]`;
+}
+
+/** A terminal run that D1 does not have yet. */
+export function findInOutbox(ledger: Ledger, seq: number): RunRow | null {
+  for (const row of ledger.all("SELECT runs, notes FROM outbox WHERE lo <= ?1 AND hi >= ?1 ORDER BY id DESC", seq)) {
+    const at = (JSON.parse(row.notes as string) as OutboxNotes).seqs.indexOf(seq);
+    if (at !== -1) return (JSON.parse(row.runs as string) as RunRow[])[at] as RunRow;
+  }
+  return null;
+}
+
+export function oldestOutboxAt(ledger: Ledger): number | null {
+  return (ledger.all("SELECT at FROM outbox ORDER BY id LIMIT 1")[0]?.at as number | undefined) ?? null;
+}
+
+/** Rows for D1 that wait: read once at the start, then counted. */
+export const countOutbox = (ledger: Ledger): number =>
+  (ledger.all("SELECT coalesce(sum(n), 0) AS n FROM outbox")[0]?.n as number | undefined) ?? 0;
+
+export function deleteOutbox(ledger: Ledger, ids: number[]): void {
+  if (ids.length === 0) return;
+  ledger.run("DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(ids));
+}

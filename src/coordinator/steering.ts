@@ -1,0 +1,82 @@
+import { parseLedgerId } from "../domain/id.ts";
+import type { RunRecord, RunStatus, TerminalStatus } from "../domain/run.ts";
+import type { Lane } from "./lane.ts";
+import { PLACE } from "./ledger.ts";
+import { findInOutbox } from "./outbox.ts";
+import type { CancelAnswer, JobConfig, LaneHealth } from "./protocol.ts";
+import { liveState, recordOfRow, runRecord } from "./run-record.ts";
+import { finishHeld, finishWaiting } from "./settle.ts";
+import { startSweep } from "./sweep.ts";
+
+/** A run as it is now: alive, or ended and not yet in D1. Null: D1 knows, or nobody. */
+export function readRun(lane: Lane, id: string): RunRecord | null {
+  const parsed = parseLedgerId(id);
+  if (parsed === null || lane.config === null) return null;
+  const run = lane.ledger.run1(parsed.seq);
+  if (run !== null && run.at === parsed.at) {
+    const record = runRecord(lane, run, liveState(lane, run));
+    record.payload ??= lane.ledger.body(run.seq, "p");
+    return record;
+  }
+  const row = findInOutbox(lane.ledger, parsed.seq);
+  if (row === null || row[0] !== id) return null;
+  const record = recordOfRow(lane.config, row);
+  if (record.payload_ref !== null) record.payload = lane.ledger.body(parsed.seq, "p");
+  if (record.result_ref !== null) record.result = lane.ledger.body(parsed.seq, "r");
+  return record;
+}
+
+export function cancelRun(lane: Lane, id: string, now: number): CancelAnswer {
+  const parsed = parseLedgerId(id);
+  const justEnded = lane.pending.runs.find((row) => row[0] === id);
+  if (justEnded) return { kind: "terminal", status: justEnded[3] as TerminalStatus };
+  const run = parsed === null ? null : lane.ledger.run1(parsed.seq);
+  if (parsed === null || run === null || run.at !== parsed.at) {
+    const ended = readRun(lane, id);
+    return ended === null ? { kind: "not_found" } : { kind: "terminal", status: ended.status as TerminalStatus };
+  }
+  const held = lane.held.get(run.seq);
+  if (held) finishHeld(lane, held, run, now);
+  else finishWaiting(lane, run, "canceled", now);
+  const row = lane.pending.runs[lane.pending.runs.length - 1];
+  if (row === undefined) throw new Error("a canceled run leaves a row");
+  const record = recordOfRow(lane.config as JobConfig, row);
+  record.payload = run.payload;
+  return { kind: "canceled", run: record };
+}
+
+export function cancelWhere(lane: Lane, id: string, status: RunStatus | null, now: number): void {
+  startSweep(lane, id, status, now);
+}
+
+/** What waits, why, and what is in flight. No scan: all of it is counted as it happens. */
+export function laneHealth(lane: Lane): LaneHealth {
+  const c = lane.state.counts;
+  const waitingFor: LaneHealth["waiting_for"] = {};
+  const add = (reason: keyof typeof waitingFor, n: number): void => {
+    if (n > 0) waitingFor[reason] = (waitingFor[reason] ?? 0) + n;
+  };
+  add("retry", lane.state.retrying);
+  add("schedule", c.delayed - lane.state.retrying);
+  if (!lane.mayStart) add("paused", c.queued);
+  else {
+    let onBatch = 0;
+    for (const flow of lane.scheduler.flows.values()) if (lane.blockerOf(flow) !== null) onBatch += flow.count;
+    add("batch", Math.min(onBatch, c.queued));
+    if (lane.freePermits === 0) add("concurrency", c.queued - Math.min(onBatch, c.queued));
+  }
+  return {
+    waiting: c.delayed + c.queued,
+    executing: c.executing,
+    oldest_waiting_at: oldestWaitingAt(lane),
+    waiting_for: waitingFor,
+    concurrency_now: lane.held.size,
+  };
+}
+
+/** The oldest run that no consumer holds: at most as many rows are read as there are permits in use. */
+function oldestWaitingAt(lane: Lane): number | null {
+  const runs = lane.ledger.runsFrom(0, lane.held.size + 1);
+  const first = runs.find((run) => !lane.held.has(run.seq));
+  return first === undefined || first.place > PLACE.due ? null : first.at;
+}

@@ -1,0 +1,58 @@
+import { ABANDONED_MS, INTERRUPTED_MS } from "./batch.ts";
+import type { Lane } from "./lane.ts";
+import { oldestOutboxAt } from "./outbox.ts";
+import { LEASE_MS } from "./protocol.ts";
+
+/** How long a change may wait for company before it leaves for D1: lists are at most a second behind. */
+export const FLUSH_AFTER_MS = 700;
+/** With a boot id (`npm run dev`) a restart must be noticed at once: the alarm that fires at the start notices it. */
+const BOOT_CHECK_MS = 1_000;
+
+/** What the lane's memory knows beside its ledger. */
+export interface WakeFacts {
+  /** Not before this: D1 refused. */
+  flushNotBefore: number;
+  /** When unanswered tickets are to be rung again; null: none is out. */
+  ringAt: number | null;
+}
+
+const earliest = (times: (number | null)[]): number | null =>
+  times.reduce<number | null>((min, t) => (t === null ? min : min === null ? t : Math.min(min, t)), null);
+
+/** When the lane must be woken though nobody asks; null: never. */
+export function nextWake(lane: Lane, now: number, facts: WakeFacts): number | null {
+  if (lane.sweeps.size > 0) return now;
+  const leases = [...lane.leases.values()].map((l) => l.receivedAt + LEASE_MS);
+  const isBootWatched = lane.settings.bootId !== null && (lane.held.size > 0 || lane.state.counts.queued > 0);
+  return earliest([
+    flushAt(lane, now, facts.flushNotBefore),
+    facts.ringAt,
+    lane.ledger.firstDue(),
+    lane.ledger.firstExpiry(),
+    earliest(leases),
+    earliest([...lane.batches.values()].map((b) => batchWake(b, now))),
+    isBootWatched ? now + BOOT_CHECK_MS : null,
+  ]);
+}
+
+function flushAt(lane: Lane, now: number, notBefore: number): number | null {
+  const oldest = oldestUnsentAt(lane);
+  return oldest === null ? null : Math.max(oldest + FLUSH_AFTER_MS, notBefore, now);
+}
+
+/** When the oldest change was made that D1 does not have; null: it has them all. */
+export function oldestUnsentAt(lane: Lane): number | null {
+  const created = lane.state.projectedSeq < lane.state.nextSeq - 1 ? oldestUnprojectedAt(lane) : null;
+  return earliest([oldestOutboxAt(lane.ledger), created]);
+}
+
+/** Numbers that belong to batches, or to runs that have ended meanwhile, have nothing to send. */
+function oldestUnprojectedAt(lane: Lane): number | null {
+  return lane.ledger.firstRunAt(lane.state.projectedSeq + 1);
+}
+
+function batchWake(batch: { sealed: boolean; last_part_at: number }, now: number): number | null {
+  if (batch.sealed) return null;
+  const interrupted = batch.last_part_at + INTERRUPTED_MS;
+  return interrupted > now ? interrupted : batch.last_part_at + ABANDONED_MS;
+}

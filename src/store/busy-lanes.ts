@@ -1,0 +1,27 @@
+import { and, asc, eq, gt } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
+import { busyLanes } from "./run-schema.ts";
+
+export interface BusyLane {
+  job_id: string;
+  lane: number;
+  /** When it became busy; guards the deletion against a lane that became busy again. */
+  since: number;
+}
+
+/** Lanes that may have work, in order of job and lane, after `after`. */
+export function listBusyLanes(d1: D1Database, after: string, limit: number): Promise<BusyLane[]> {
+  return drizzle(d1)
+    .select()
+    .from(busyLanes)
+    .where(gt(busyLanes.job_id, after))
+    .orderBy(asc(busyLanes.job_id), asc(busyLanes.lane))
+    .limit(limit);
+}
+
+/** The lane is idle: it is not asked again before it says so itself. */
+export async function forgetBusyLane(d1: D1Database, lane: BusyLane): Promise<void> {
+  await drizzle(d1)
+    .delete(busyLanes)
+    .where(and(eq(busyLanes.job_id, lane.job_id), eq(busyLanes.lane, lane.lane), eq(busyLanes.since, lane.since)));
+}
