@@ -1,0 +1,90 @@
+import { coordinatorOf } from "../coordinator/client.ts";
+import { type CallGrant, type CallPlan, type Ticket, ticketSchema } from "../coordinator/protocol.ts";
+import { type Env, parseSettings, type Settings } from "../env.ts";
+import { beginCall } from "./call.ts";
+import { type OpenPlan, openPlan, prepareCall } from "./plan.ts";
+import { type Clock, type GrantedJob, type Prepared, type PumpEnd, pump } from "./pump.ts";
+
+/** An invocation asks for no new work after this long: queues scale only when batches end. */
+const LEAVE_AFTER_MS = 20_000;
+/** A run whose plan cannot be opened is not granted again at once, or it would go round and round. */
+const UNREADABLE_DELAY_MS = 5_000;
+
+const clock: Clock = {
+  now: () => Date.now(),
+  after: (ms, callback) => {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
+const logFault = (event: string, fields: Record<string, unknown>, error: unknown): void =>
+  console.error(JSON.stringify({ level: "error", event, ...fields, error: String(error) }));
+
+/** Opens each version's plan once, and makes calls from grants. */
+function planBook(settings: Settings) {
+  const open = new Map<number, Promise<OpenPlan>>();
+  const opened = (plan: CallPlan, job: GrantedJob): Promise<OpenPlan> => {
+    const known = open.get(plan.version);
+    if (known) return known;
+    const opening = openPlan(plan, job, settings);
+    open.set(plan.version, opening);
+    opening.catch((error: unknown) => logFault("plan.unreadable", { job: job.id, version: plan.version }, error));
+    return opening;
+  };
+  return async (grant: CallGrant, plan: CallPlan | undefined, job: GrantedJob): Promise<Prepared> => {
+    try {
+      if (!plan) throw new Error(`version ${grant.version} was granted without its plan`);
+      const call = await prepareCall(await opened(plan, job), grant, job, Date.now());
+      return "url" in call ? { kind: "ready", begin: () => beginCall(call) } : { kind: "ended", outcome: call };
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      return { kind: "ended", outcome: { kind: "given_back", reason, delay_ms: UNREADABLE_DELAY_MS } };
+    }
+  };
+}
+
+/** Follows one ticket: asks the job's coordinator for work, does it, reports it, until there is none or it is time to go. */
+export function consume(ticket: Ticket, env: Env): Promise<PumpEnd> {
+  const settings = parseSettings(env);
+  const coordinator = coordinatorOf(env, ticket.job, ticket.lane);
+  return pump({
+    exchange: (request) => coordinator.exchange(request),
+    prepare: planBook(settings),
+    clock,
+    fault: (error) => logFault("exchange.failed", { job: ticket.job, lane: ticket.lane }, error),
+    ticket: ticket.id,
+    nonce: crypto.randomUUID(),
+    boot: settings.bootId,
+    width: settings.pumpWidth,
+    leave_after_ms: LEAVE_AFTER_MS,
+  });
+}
+
+async function handleMessage(message: Message, env: Env, ctx: ExecutionContext): Promise<void> {
+  const ticket = ticketSchema.safeParse(message.body);
+  if (!ticket.success) {
+    logFault("ticket.invalid", { message: message.id }, ticket.error.message);
+    message.ack();
+    return;
+  }
+  const { job, lane } = ticket.data;
+  const work = consume(ticket.data, env).then((end) => {
+    if (end !== "done") logFault("consumer.cut_off", { job, lane }, end);
+    return end;
+  });
+  if (parseSettings(env).environment === "development") {
+    // The local queue delivers one batch at a time: a slow job would delay all others if it were waited for.
+    ctx.waitUntil(work);
+    message.ack();
+    return;
+  }
+  // An endpoint's failures are results. Only a coordinator that could not be reached rings once more.
+  if ((await work) === "silenced") message.retry();
+  else message.ack();
+}
+
+/** The queue's handler: every message is a ticket. */
+export async function handleBatch(batch: MessageBatch, env: Env, ctx: ExecutionContext): Promise<void> {
+  await Promise.all(batch.messages.map((message) => handleMessage(message, env, ctx)));
+}
