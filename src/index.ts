@@ -1,5 +1,19 @@
+import { bill } from "./coordinator/bill.ts";
+import { handleBatch } from "./delivery/consumer.ts";
+import type { Env } from "./env.ts";
+import { createApp } from "./http/app.ts";
+import { everyMinute } from "./schedule/minute.ts";
+
+export { JobCoordinator } from "./coordinator/job-coordinator.ts";
+
+const app = createApp();
+
+/** Development only: `GET /__dev/counters`, what the work has cost, for the benchmark. */
+const isCounters = (request: Request, env: Env): boolean =>
+  env.ENVIRONMENT === "development" && new URL(request.url).pathname === "/__dev/counters";
+
 export default {
-  async fetch(): Promise<Response> {
-    return new Response("sluice");
-  },
-};
+  fetch: (request, env, ctx) => (isCounters(request, env) ? Response.json(bill) : app.fetch(request, env, ctx)),
+  queue: handleBatch,
+  scheduled: everyMinute,
+} satisfies ExportedHandler<Env>;

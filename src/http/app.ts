@@ -1,0 +1,66 @@
+import { createMiddleware } from "hono/factory";
+import { methodNotAllowed } from "hono/method-not-allowed";
+import { ApiError, notFound } from "../domain/error.ts";
+import { settingsOf } from "../operations/settings.ts";
+import { type App, type AppEnv, newApp } from "./context.ts";
+import { respondWithError } from "./error.ts";
+import { registerSecurity } from "./openapi.ts";
+import { registerApiKeys } from "./routes/api-keys.ts";
+import { registerBatchOperations } from "./routes/batch-operations.ts";
+import { registerHealth } from "./routes/health.ts";
+import { registerJobVersions } from "./routes/job-versions.ts";
+import { registerJobs } from "./routes/jobs.ts";
+import { registerProjects } from "./routes/projects.ts";
+import { registerRunSteering } from "./routes/run-steering.ts";
+import { registerRuns } from "./routes/runs.ts";
+import { registerTriggers } from "./routes/triggers.ts";
+
+/** What a caller may name a request with. */
+const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
+
+/** Every answer carries the request's id and is not to be guessed at. */
+const everyAnswer = createMiddleware<AppEnv>(async (c, next) => {
+  const given = c.req.header("X-Request-Id");
+  const requestId = given !== undefined && REQUEST_ID.test(given) ? given : crypto.randomUUID();
+  c.set("requestId", requestId);
+  await next();
+  c.header("X-Request-Id", requestId);
+  c.header("X-Content-Type-Options", "nosniff");
+});
+
+/** A wrong variable is a clear 503, wherever it would have been read. */
+const rightSettings = createMiddleware<AppEnv>(async (c, next) => {
+  settingsOf(c.env);
+  await next();
+});
+
+/** The whole HTTP face. */
+export function createApp(): App {
+  const app = newApp();
+  app.use(everyAnswer);
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) => {
+        const refused = new ApiError("method_not_allowed", `${c.req.method} is not allowed here`);
+        const response = respondWithError(refused, c);
+        response.headers.set("Allow", methods.join(", "));
+        return response;
+      },
+    }),
+  );
+  app.use("/v1/*", rightSettings);
+  registerSecurity(app);
+  registerHealth(app);
+  registerProjects(app);
+  registerApiKeys(app);
+  registerJobs(app);
+  registerJobVersions(app);
+  registerRunSteering(app);
+  registerRuns(app);
+  registerTriggers(app);
+  registerBatchOperations(app);
+  app.notFound((c) => respondWithError(notFound(`${c.req.method} ${c.req.path}`), c));
+  app.onError(respondWithError);
+  return app;
+}

@@ -1,0 +1,53 @@
+import { createMiddleware } from "hono/factory";
+import { ApiError } from "../domain/error.ts";
+import { covers, type Scope } from "../domain/scope.ts";
+import { authenticate } from "../operations/api-keys.ts";
+import { readBodyText } from "./body.ts";
+import type { AppEnv } from "./context.ts";
+import { idempotent } from "./idempotency.ts";
+
+/** `admin`: only the admin token. */
+export type RequiredScope = Scope | "admin";
+
+const BEARER = /^Bearer +(\S+) *$/i;
+
+/** Puts the caller into `c.var.caller`, or answers 401 or 403. */
+export const requireScope = (scope: RequiredScope) =>
+  createMiddleware<AppEnv>(async (c, next) => {
+    const token = BEARER.exec(c.req.header("Authorization") ?? "")?.[1];
+    if (!token) throw new ApiError("authentication_required", "send `Authorization: Bearer <API key>`");
+    const caller = await authenticate(c.env, token, c.req.header("X-Actor-Id"), Date.now());
+    const allowed = caller.kind === "admin" || (scope !== "admin" && covers(caller.scopes, scope));
+    if (!allowed) {
+      throw new ApiError(
+        "forbidden",
+        scope === "admin" ? "only the admin token may do this" : `the API key lacks the scope ${scope}`,
+      );
+    }
+    c.set("caller", caller);
+    await next();
+  });
+
+const described = (scope: RequiredScope) => ({ security: [{ bearer: [] as string[] }], "x-required-scope": scope });
+
+/** Spread into `createRoute`: a route that reads, or that takes its body by itself. */
+export const secured = (scope: RequiredScope) => ({
+  ...described(scope),
+  middleware: [requireScope(scope)],
+});
+
+/** A route with a JSON body that its schema checks. */
+export const writes = (scope: RequiredScope) => ({
+  ...described(scope),
+  middleware: [requireScope(scope), readBodyText()],
+});
+
+/**
+ * A POST that creates: its JSON body is checked, `Idempotency-Key` honoured and `c.var.creationId` set.
+ *
+ * @param secretFields of the answer that a replay leaves out.
+ */
+export const creates = (scope: RequiredScope, secretFields: readonly string[] = []) => ({
+  ...described(scope),
+  middleware: [requireScope(scope), readBodyText(), idempotent(secretFields)],
+});

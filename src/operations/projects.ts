@@ -1,0 +1,82 @@
+import { ApiError, notFound } from "../domain/error.ts";
+import { timeOf } from "../domain/id.ts";
+import { numberedSlug, slugFrom } from "../domain/slug.ts";
+import type { Env } from "../env.ts";
+import * as store from "../store/projects.ts";
+import { isUniqueViolation } from "../store/unique.ts";
+import type { Caller } from "./authorize.ts";
+
+/** Times are Unix milliseconds. */
+export type Project = store.ProjectRow;
+
+export const DEFAULT_MAX_INVOCATIONS = 1000;
+/** A made-up slug is tried with so many numbers behind it. */
+const SLUG_CHOICES = 20;
+
+const slugTaken = (slug: string): ApiError =>
+  new ApiError("conflict", `slug: ${slug} is taken`, { details: [{ path: "slug", message: "is taken" }] });
+
+/** @param id of the new project; a repeat with the same id finds what the first one made. */
+export async function createProject(
+  env: Env,
+  wanted: { name: string; slug?: string; max_concurrent_invocations?: number },
+  id: string,
+): Promise<Project> {
+  const made = slugFrom(wanted.name, "project");
+  for (let choice = 1; ; choice++) {
+    const slug = wanted.slug ?? numberedSlug(made, choice);
+    await store.insertProject(env.DB, {
+      id,
+      name: wanted.name,
+      slug,
+      max_concurrent_invocations: wanted.max_concurrent_invocations ?? DEFAULT_MAX_INVOCATIONS,
+      created_at: timeOf(id),
+    });
+    const row = await store.selectProject(env.DB, id);
+    if (row) return row;
+    if (wanted.slug !== undefined || choice === SLUG_CHOICES) throw slugTaken(slug);
+  }
+}
+
+async function getById(env: Env, id: string): Promise<Project> {
+  const row = await store.selectProject(env.DB, id);
+  if (!row) throw notFound("project");
+  return row;
+}
+
+/** @throws ApiError `not_found`, also for a project that is not the key's own. */
+export async function getProject(env: Env, caller: Caller, id: string): Promise<Project> {
+  if (caller.projectId !== null && caller.projectId !== id) throw notFound("project");
+  return getById(env, id);
+}
+
+/** One row more than the limit where there is another page. A key sees its own project only. */
+export const listProjects = (
+  env: Env,
+  caller: Caller,
+  page: { limit: number; before: string | null },
+): Promise<Project[]> => store.listProjects(env.DB, { ...page, only: caller.projectId });
+
+export async function updateProject(
+  env: Env,
+  id: string,
+  change: { name?: string; slug?: string; max_concurrent_invocations?: number },
+): Promise<Project> {
+  if (Object.keys(change).length === 0) return getById(env, id);
+  try {
+    const row = await store.updateProject(env.DB, id, change);
+    if (!row) throw notFound("project");
+    return row;
+  } catch (error) {
+    if (change.slug !== undefined && isUniqueViolation(error, "projects.slug")) throw slugTaken(change.slug);
+    throw error;
+  }
+}
+
+/** @throws ApiError `conflict` while the project has jobs. */
+export async function deleteProject(env: Env, id: string): Promise<void> {
+  await getById(env, id);
+  if (!(await store.deleteProject(env.DB, id))) {
+    throw new ApiError("conflict", "the project still has jobs: delete them first");
+  }
+}

@@ -1,0 +1,17 @@
+/** Digests and fresh secrets. */
+
+const hex = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+
+export async function sha256(text: string): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+}
+
+export const sha256Hex = async (text: string): Promise<string> => hex(await sha256(text));
+
+/** Compares in a time that says nothing about where two texts differ. */
+export async function sameSecret(a: string, b: string): Promise<boolean> {
+  return crypto.subtle.timingSafeEqual(await sha256(a), await sha256(b));
+}
+
+/** `sluice_` and 64 hex digits. */
+export const newApiKey = (): string => `sluice_${hex(crypto.getRandomValues(new Uint8Array(32)))}`;

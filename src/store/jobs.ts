@@ -1,0 +1,266 @@
+import { and, asc, desc, eq, isNull, lt, or, type SQL, sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
+import type { Job, JobSpec } from "../domain/job.ts";
+import { jobs, jobVersions } from "./schema.ts";
+
+/** A job with what its coordinator has acknowledged. */
+export interface StoredJob extends Job {
+  told_revision: number;
+}
+
+type Row = typeof jobs.$inferSelect;
+
+const toJob = (row: Row): StoredJob => ({
+  id: row.id,
+  number: row.number,
+  project_id: row.project_id,
+  revision: row.revision,
+  told_revision: row.told_revision,
+  paused: row.paused,
+  current: { version: row.version, version_id: row.version_id, spec: row.spec },
+  created_by: row.created_by,
+  updated_by: row.updated_by,
+  created_at: row.created_at,
+  updated_at: row.updated_at,
+  deleted_at: row.deleted_at,
+});
+
+/** The columns that repeat what the spec says, for indexes and filters. */
+const specColumns = (spec: JobSpec) => ({
+  slug: spec.slug,
+  name: spec.name,
+  group_id: spec.group_id,
+  environment_id: spec.environment_id,
+  enabled: spec.enabled,
+  spec,
+});
+
+async function firstWhere(db: D1Database, where: SQL | undefined): Promise<StoredJob | null> {
+  const row = await drizzle(db).select().from(jobs).where(where).get();
+  return row ? toJob(row) : null;
+}
+
+/** Deleted jobs too. */
+export const selectJob = (db: D1Database, id: string): Promise<StoredJob | null> => firstWhere(db, eq(jobs.id, id));
+
+/** Deleted jobs too. */
+export const selectJobByNumber = (db: D1Database, number: number): Promise<StoredJob | null> =>
+  firstWhere(db, eq(jobs.number, number));
+
+export const selectJobBySlug = (db: D1Database, projectId: string, slug: string): Promise<StoredJob | null> =>
+  firstWhere(db, and(eq(jobs.project_id, projectId), eq(jobs.slug, slug), isNull(jobs.deleted_at)));
+
+/** What becomes of a new job's row: everything but what the database gives. */
+export interface NewJob {
+  id: string;
+  project_id: string;
+  version_id: string;
+  spec: JobSpec;
+  actor: string;
+  at: number;
+}
+
+/** The version that stands in the job's row, copied where it was written under this version id. */
+const keepVersion = (db: D1Database, id: string, versionId: string, actor: string, at: number) =>
+  drizzle(db)
+    .insert(jobVersions)
+    .select((qb) =>
+      qb
+        .select({
+          job_id: jobs.id,
+          version: jobs.version,
+          version_id: jobs.version_id,
+          spec: jobs.spec,
+          created_by: sql<string>`${actor}`.as("created_by"),
+          created_at: sql<number>`${at}`.as("created_at"),
+        })
+        .from(jobs)
+        .where(and(eq(jobs.id, id), eq(jobs.version_id, versionId))),
+    )
+    .onConflictDoNothing();
+
+/**
+ * Writes a job and its first version.
+ *
+ * @returns the job with this id (which a repeated request finds as it is), or null where the slug is taken.
+ */
+export async function insertJob(db: D1Database, job: NewJob): Promise<StoredJob | null> {
+  await drizzle(db).batch([
+    drizzle(db)
+      .insert(jobs)
+      .values({
+        id: job.id,
+        project_id: job.project_id,
+        ...specColumns(job.spec),
+        revision: 1,
+        version: 1,
+        version_id: job.version_id,
+        created_by: job.actor,
+        updated_by: job.actor,
+        created_at: job.at,
+        updated_at: job.at,
+      })
+      .onConflictDoNothing(),
+    keepVersion(db, job.id, job.version_id, job.actor, job.at),
+  ]);
+  return selectJob(db, job.id);
+}
+
+/** A change of a job: of its version (with a spec), of its pause, or its deletion. */
+export interface JobUpdate {
+  id: string;
+  /** The change holds only where the job is still at this revision. */
+  from_revision: number;
+  actor: string;
+  at: number;
+  version?: { version: number; version_id: string; spec: JobSpec };
+  paused?: boolean;
+  deleted?: boolean;
+}
+
+/**
+ * Writes row, version and revision + 1 in one transaction.
+ *
+ * @returns the job as it is then, or null where somebody else was first.
+ * @throws what the database throws for a slug that is taken; see `isUniqueViolation`.
+ */
+export async function updateJob(db: D1Database, change: JobUpdate): Promise<StoredJob | null> {
+  const orm = drizzle(db);
+  const { version } = change;
+  const update = orm
+    .update(jobs)
+    .set({
+      revision: change.from_revision + 1,
+      updated_by: change.actor,
+      updated_at: change.at,
+      ...(version ? { ...specColumns(version.spec), version: version.version, version_id: version.version_id } : {}),
+      ...(change.paused === undefined ? {} : { paused: change.paused }),
+      ...(change.deleted ? { deleted_at: change.at } : {}),
+    })
+    .where(and(eq(jobs.id, change.id), eq(jobs.revision, change.from_revision), isNull(jobs.deleted_at)))
+    .returning();
+  const [rows] = version
+    ? await orm.batch([update, keepVersion(db, change.id, version.version_id, change.actor, change.at)])
+    : await orm.batch([update]);
+  const row = rows[0];
+  return row ? toJob(row) : null;
+}
+
+/** Notes that the coordinator has a revision. */
+export async function markTold(db: D1Database, id: string, revision: number): Promise<void> {
+  await drizzle(db)
+    .update(jobs)
+    .set({ told_revision: revision })
+    .where(and(eq(jobs.id, id), lt(jobs.told_revision, revision)));
+}
+
+/** Jobs whose coordinator is behind, deleted ones too. */
+export async function listUntold(db: D1Database, limit: number): Promise<StoredJob[]> {
+  const rows = await drizzle(db)
+    .select()
+    .from(jobs)
+    // As the partial index has it, so that it is used.
+    .where(sql`told_revision < revision`)
+    .orderBy(asc(jobs.number))
+    .limit(limit);
+  return rows.map(toJob);
+}
+
+export interface JobFilter {
+  group_id?: string;
+  environment_id?: string;
+  enabled?: boolean;
+  /** All of them. */
+  tags: { key: string; value: string }[];
+  /** Found in name, slug or description, without case. */
+  q?: string;
+}
+
+/** Newest first, without deleted ones; one row more than `limit` where there are more. */
+export async function listJobs(
+  db: D1Database,
+  projectId: string,
+  filter: JobFilter,
+  page: { limit: number; before: string | null },
+): Promise<StoredJob[]> {
+  const needle = filter.q?.toLowerCase();
+  const rows = await drizzle(db)
+    .select()
+    .from(jobs)
+    .where(
+      and(
+        eq(jobs.project_id, projectId),
+        isNull(jobs.deleted_at),
+        page.before === null ? undefined : lt(jobs.id, page.before),
+        filter.group_id === undefined ? undefined : eq(jobs.group_id, filter.group_id),
+        filter.environment_id === undefined ? undefined : eq(jobs.environment_id, filter.environment_id),
+        filter.enabled === undefined ? undefined : eq(jobs.enabled, filter.enabled),
+        ...filter.tags.map(
+          ({ key, value }) =>
+            sql`EXISTS (SELECT 1 FROM json_each(${jobs.spec}, '$.tags') t WHERE t.key = ${key} AND t.value = ${value})`,
+        ),
+        needle === undefined
+          ? undefined
+          : or(
+              sql`instr(lower(${jobs.name}), ${needle}) > 0`,
+              sql`instr(${jobs.slug}, ${needle}) > 0`,
+              sql`instr(lower(coalesce(${jobs.spec} ->> '$.description', '')), ${needle}) > 0`,
+            ),
+      ),
+    )
+    .orderBy(desc(jobs.id))
+    .limit(page.limit + 1);
+  return rows.map(toJob);
+}
+
+/** A version as it was written. */
+export type VersionRow = typeof jobVersions.$inferSelect;
+
+export async function selectVersion(
+  db: D1Database,
+  jobId: string,
+  ref: { version: number } | { version_id: string },
+): Promise<VersionRow | null> {
+  const row = await drizzle(db)
+    .select()
+    .from(jobVersions)
+    .where(
+      and(
+        eq(jobVersions.job_id, jobId),
+        "version" in ref ? eq(jobVersions.version, ref.version) : eq(jobVersions.version_id, ref.version_id),
+      ),
+    )
+    .get();
+  return row ?? null;
+}
+
+/** Newest first, one row more than `limit` where there are more. `before`: a version number. */
+export function listVersions(
+  db: D1Database,
+  jobId: string,
+  page: { limit: number; before: number | null },
+): Promise<VersionRow[]> {
+  return drizzle(db)
+    .select()
+    .from(jobVersions)
+    .where(and(eq(jobVersions.job_id, jobId), page.before === null ? undefined : lt(jobVersions.version, page.before)))
+    .orderBy(desc(jobVersions.version))
+    .limit(page.limit + 1);
+}
+
+/** Status and times of a job's newest runs since an id, at most `limit` of them. */
+export async function listRecentRuns(
+  db: D1Database,
+  jobId: string,
+  sinceId: string,
+  limit: number,
+): Promise<{ status: string; started_at: number | null; finished_at: number | null }[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT status, doc ->> '$.started_at' AS started_at, doc ->> '$.finished_at' AS finished_at
+       FROM runs WHERE job_id = ?1 AND id >= ?2 ORDER BY id DESC LIMIT ?3`,
+    )
+    .bind(jobId, sinceId, limit)
+    .all<{ status: string; started_at: number | null; finished_at: number | null }>();
+  return results;
+}
