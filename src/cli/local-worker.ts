@@ -1,0 +1,132 @@
+import type { ChildProcess } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { descendants, isAlive, killHard } from "./process-tree.ts";
+import { formatVars, type StateDir, writeSecret } from "./state-dir.ts";
+import { spawnWrangler } from "./wrangler.ts";
+
+/** The Worker under `wrangler dev`. */
+export interface LocalWorker {
+  url: string;
+  /** Ends every process of it. */
+  stop(): Promise<void>;
+  /** Resolves when it has ended, by `stop` or by itself. */
+  ended: Promise<void>;
+  /** The last lines of its log. */
+  logTail(): string;
+}
+
+const START_TIMEOUT_MS = 60_000;
+const POLL_MS = 40;
+const STOP_GRACE_MS = 3_000;
+const TAIL_LINES = 60;
+
+export interface LocalWorkerOptions {
+  root: string;
+  port: number;
+  state: StateDir;
+  vars: Record<string, string>;
+  /** Aborted: the Worker ends, started or not. */
+  signal: AbortSignal;
+}
+
+/**
+ * Starts the Worker on 127.0.0.1 and waits until it answers.
+ *
+ * @throws Error with wrangler's log where it does not come up.
+ */
+export async function startLocalWorker({ root, port, state, vars, signal }: LocalWorkerOptions): Promise<LocalWorker> {
+  signal.throwIfAborted();
+  writeSecret(state.varsFile, formatVars(vars));
+  const log = openSync(state.logFile, "w");
+  const child = spawnWrangler(
+    root,
+    [
+      ...["dev", "--ip", "127.0.0.1", "--port", String(port), "--inspector-port", "0"],
+      ...[
+        "--persist-to",
+        state.path,
+        "--env-file",
+        state.varsFile,
+        "--show-interactive-dev-session=false",
+        "--log-level",
+        "warn",
+      ],
+    ],
+    log,
+  );
+  closeSync(log);
+  const family = new Family(child);
+  signal.addEventListener("abort", () => family.end());
+  const worker: LocalWorker = {
+    url: `http://127.0.0.1:${port}`,
+    stop: () => family.end(),
+    ended: family.ended,
+    logTail: () => readFileSync(state.logFile, "utf8").split("\n").slice(-TAIL_LINES).join("\n"),
+  };
+  if (await answers(`${worker.url}/health`, family)) return worker;
+  await worker.stop();
+  throw new Error(`the Worker did not start:\n${worker.logTail()}`);
+}
+
+/** Wrangler and the processes below it. */
+class Family {
+  readonly ended: Promise<void>;
+  private readonly child: ChildProcess;
+  /** Known before wrangler dies: afterwards nobody can tell whose they were. */
+  private members: number[] = [];
+  private readonly census: NodeJS.Timeout;
+
+  constructor(child: ChildProcess) {
+    this.child = child;
+    this.census = setInterval(() => this.count(), 2_000);
+    this.ended = new Promise((resolve) => {
+      child.once("exit", () => {
+        clearInterval(this.census);
+        killHard(this.members.filter(isAlive));
+        resolve();
+      });
+    });
+  }
+
+  get hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  count(): void {
+    if (this.child.pid !== undefined && !this.hasEnded) this.members = descendants(this.child.pid);
+  }
+
+  async end(): Promise<void> {
+    this.count();
+    this.child.kill("SIGTERM");
+    await Promise.race([this.ended, sleep(STOP_GRACE_MS, undefined, { ref: false })]);
+    if (!this.hasEnded) {
+      this.count();
+      this.child.kill("SIGKILL");
+    }
+    await this.ended;
+  }
+}
+
+async function answers(url: string, family: Family): Promise<boolean> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (Date.now() < deadline && !family.hasEnded) {
+    if (await isUp(url)) {
+      family.count();
+      return true;
+    }
+    await sleep(POLL_MS);
+  }
+  return false;
+}
+
+async function isUp(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url);
+    await response.arrayBuffer();
+    return response.ok;
+  } catch {
+    return false; // Not listening yet.
+  }
+}

@@ -1,0 +1,62 @@
+/** How far a batch is. */
+export interface Progress {
+  done: number;
+  total: number;
+  /** Beside the bar, in order: `{completed: 90, failed: 2}`. */
+  counts: Record<string, number>;
+  elapsedMs: number;
+}
+
+const BAR_WIDTH = 30;
+
+/** Whole seconds as `1:05`. */
+export function clock(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/** `[####----]  50 %  100/200 · 90 completed · 10 failed · 25/s · 0:04 left`. */
+export function renderProgress({ done, total, counts, elapsedMs }: Progress): string {
+  const share = total === 0 ? 0 : done / total;
+  const filled = Math.floor(share * BAR_WIDTH);
+  const perSecond = elapsedMs > 0 ? (done * 1000) / elapsedMs : 0;
+  const left = perSecond > 0 ? `${clock((total - done) / perSecond)} left` : "";
+  const facts = [
+    `${done}/${total}`,
+    ...Object.entries(counts).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : [])),
+    `${Math.round(perSecond)}/s`,
+    left,
+  ];
+  const bar = "#".repeat(filled) + "-".repeat(BAR_WIDTH - filled);
+  return `[${bar}] ${String(Math.floor(share * 100)).padStart(3)} %  ${facts.filter(Boolean).join(" · ")}`;
+}
+
+export interface ProgressView {
+  show(progress: Progress): void;
+  /** Leaves the last state standing and goes to the next line. */
+  end(): void;
+}
+
+const PLAIN_EVERY_MS = 2_000;
+
+/** One line that is drawn over on a terminal; a line now and then elsewhere. */
+export function progressView(out: NodeJS.WriteStream): ProgressView {
+  let latest: Progress | null = null;
+  let shownAt = Number.NEGATIVE_INFINITY;
+  const plain = (progress: Progress) => {
+    shownAt = progress.elapsedMs;
+    out.write(`${renderProgress(progress)}\n`);
+  };
+  const fitted = (line: string) => line.slice(0, Math.max(20, (out.columns ?? 120) - 1));
+  return {
+    show(progress) {
+      latest = progress;
+      if (out.isTTY) out.write(`\r\x1b[2K${fitted(renderProgress(progress))}`);
+      else if (progress.elapsedMs - shownAt >= PLAIN_EVERY_MS) plain(progress);
+    },
+    end() {
+      if (out.isTTY) out.write("\n");
+      else if (latest && latest.elapsedMs !== shownAt) plain(latest);
+    },
+  };
+}
