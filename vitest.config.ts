@@ -5,6 +5,9 @@ export default defineConfig(async () => {
   const migrations = await readD1Migrations("./migrations");
   return {
     test: {
+      // The counts that .ci/run adds up.
+      reporters: process.env.CI ? ["default", "json"] : ["default"],
+      outputFile: { json: "test-results/vitest.json" },
       projects: [
         {
           test: {
@@ -31,7 +34,10 @@ export default defineConfig(async () => {
           test: {
             name: "workers",
             include: ["test/{coordinator,delivery,store,operations,http}/**/*.test.ts"],
+            globalSetup: ["./test/fixtures/endpoint/global-setup.ts"],
             setupFiles: ["./test/fixtures/apply-migrations.ts"],
+            // It requires a module that only a bundler's interop can give it, as wrangler's does.
+            deps: { optimizer: { ssr: { enabled: true, include: ["cron-parser"] } } },
             testTimeout: 30_000,
           },
         },
@@ -42,6 +48,8 @@ export default defineConfig(async () => {
             testTimeout: 180_000,
             hookTimeout: 120_000,
             fileParallelism: false,
+            // After the others: these start whole servers and kill them.
+            sequence: { groupOrder: 1 },
           },
         },
       ],

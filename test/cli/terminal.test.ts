@@ -1,0 +1,73 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { clock, type Progress, progressView, renderProgress } from "../../src/cli/progress-bar.ts";
+import { renderTable } from "../../src/cli/table.ts";
+
+describe("the progress bar", () => {
+  test("shows share, counts that are not 0, rate and time left", () => {
+    const line = renderProgress({
+      done: 100,
+      total: 400,
+      counts: { completed: 98, failed: 2, canceled: 0 },
+      elapsedMs: 2_000,
+    });
+    expect(line).toBe("[#######-----------------------]  25 %  100/400 · 98 completed · 2 failed · 50/s · 0:06 left");
+  });
+
+  test("is whole for every progress: never over its width, full only at the end", () => {
+    const progress = fc
+      .record({ total: fc.nat(1_000_000), share: fc.double({ min: 0, max: 1, noNaN: true }), elapsedMs: fc.nat() })
+      .map(({ total, share, elapsedMs }): Progress => {
+        return { total, done: Math.floor(total * share), counts: {}, elapsedMs };
+      });
+    fc.assert(
+      fc.property(progress, (p) => {
+        const line = renderProgress(p);
+        expect(line).toMatch(/^\[#*-*\] /);
+        expect(line.indexOf("]")).toBe(31);
+        expect(line.startsWith(`[${"#".repeat(30)}]`)).toBe(p.total > 0 && p.done === p.total);
+        expect(line).not.toMatch(/NaN|Infinity/);
+      }),
+    );
+  });
+
+  test("counts minutes", () => {
+    expect([0, 59.4, 60, 3_599.6].map(clock)).toEqual(["0:00", "0:59", "1:00", "60:00"]);
+  });
+
+  const at = (done: number, elapsedMs: number): Progress => ({ done, total: 10, counts: {}, elapsedMs });
+  const drawn = (isTTY: boolean, states: Progress[]) => {
+    const written: string[] = [];
+    const out = { isTTY, columns: 40, write: (text: string) => written.push(text) > 0 };
+    const view = progressView(out as unknown as NodeJS.WriteStream);
+    for (const state of states) view.show(state);
+    view.end();
+    return written;
+  };
+
+  test("draws over one line on a terminal, within its width", () => {
+    const written = drawn(true, [at(1, 100), at(10, 200)]);
+    expect(written).toHaveLength(3);
+    expect(written[2]).toBe("\n");
+    for (const text of written.slice(0, 2)) expect(text.replace("\r\x1b[2K", "").length).toBeLessThan(40);
+  });
+
+  test("elsewhere prints a line now and then, and always the last state, without control characters", () => {
+    const written = drawn(false, [at(1, 0), at(2, 100), at(5, 2_500), at(10, 2_600)]);
+    expect(written.map((line) => / (\d+)\/10/.exec(line)?.[1])).toEqual(["1", "5", "10"]);
+    expect(written.join("")).not.toContain("\x1b");
+    expect(written.join("")).not.toContain("\r");
+  });
+});
+
+test("a table aligns its columns, numbers to the right", () => {
+  expect(
+    renderTable(
+      ["runs", "count"],
+      [
+        ["completed", "1,200"],
+        ["failed", "7"],
+      ],
+    ),
+  ).toBe("runs       count\n---------  -----\ncompleted  1,200\nfailed         7");
+});

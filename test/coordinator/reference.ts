@@ -1,0 +1,374 @@
+import {
+  type CallReport,
+  type ExchangeRequest,
+  type ItemOutcome,
+  type JobConfig,
+  LEASE_MS,
+} from "../../src/coordinator/protocol.ts";
+import { type Counts, failedCount, zeroCounts } from "../../src/domain/batch.ts";
+import type { JobVersion } from "../../src/domain/job.ts";
+import { isTerminal, type RunStatus } from "../../src/domain/run.ts";
+import { type Settlement, settle } from "../../src/domain/settlement.ts";
+import { resolveVersion } from "../../src/domain/version-policy.ts";
+
+/** A run as the laws know it. */
+export interface RefRun {
+  id: string;
+  seq: number;
+  at: number;
+  batch: RefBatch | null;
+  index: number | null;
+  payload: string;
+  priority: number;
+  key: string | null;
+  expires: number | null;
+  max: number | null;
+  version: number;
+  pinned: boolean;
+  status: RunStatus;
+  /** Attempts closed. */
+  attempt: number;
+  lost: number;
+  fallback: boolean;
+  started: boolean;
+  /** For `delayed`. */
+  due: number;
+  /** Goes before the backlog of its flow. */
+  head: boolean;
+}
+
+export interface RefBatch {
+  id: string;
+  seq: number;
+  epoch: number;
+  sealed: boolean;
+  canceled: boolean;
+  stopped: boolean;
+  max: number | null;
+  threshold: { percent: number; min_items: number } | null;
+  hashes: string[];
+  outcomes: ItemOutcome[];
+  lastPart: number;
+  released: boolean;
+  boot: string | null;
+  finishedAt: number | null;
+}
+
+export interface RefHeld {
+  run: RefRun;
+  attempt: number;
+  fallback: boolean;
+  version: number;
+  sequence: number;
+  started: boolean;
+  canceled: boolean;
+}
+
+interface RefLease {
+  nonce: string;
+  sequence: number;
+  receivedAt: number;
+  boot: string | null;
+  held: Map<number, RefHeld>;
+}
+
+/** What an exchange must lead to, before anything is granted. */
+export type Expected = { kind: "disowned" } | { kind: "again"; calls: RefHeld[] } | { kind: "fresh" };
+
+/** The lane as a page of rules, without pages, flows, outbox or restarts. It scans, because here that is clear. */
+export class Reference {
+  config: JobConfig | null = null;
+  readonly versions = new Map<number, JobVersion>();
+  readonly runs: RefRun[] = [];
+  readonly batches: RefBatch[] = [];
+  readonly seen = new Map<string, { seq: number; at: number }>();
+  readonly leases = new Map<string, RefLease>();
+  boot: string | null;
+
+  constructor(boot: string | null) {
+    this.boot = boot;
+  }
+
+  get maxConcurrency(): number {
+    return Math.min(this.config?.current.spec.max_concurrency ?? 50, 50);
+  }
+
+  get mayStart(): boolean {
+    const c = this.config;
+    return c !== null && !c.paused && !c.deleted && c.current.spec.enabled;
+  }
+
+  version(n: number): JobVersion {
+    const version = this.versions.get(n);
+    if (!version) throw new Error(`no version ${n}`);
+    return version;
+  }
+
+  // ------------------------------------------------------------------ counts
+
+  held(): RefHeld[] {
+    return [...this.leases.values()].flatMap((lease) => [...lease.held.values()]);
+  }
+
+  get freePermits(): number {
+    return Math.max(0, this.maxConcurrency - this.held().length);
+  }
+
+  heldOf(batch: RefBatch): number {
+    return this.held().filter((h) => h.run.batch === batch).length;
+  }
+
+  runsOf(batch: RefBatch): RefRun[] {
+    return this.runs.filter((run) => run.batch === batch);
+  }
+
+  counts(batch: RefBatch): Counts {
+    const counts = zeroCounts();
+    for (const run of this.runsOf(batch)) counts[run.status] += 1;
+    return counts;
+  }
+
+  waiting(): RefRun[] {
+    return this.runs.filter((run) => run.status === "queued" || run.status === "delayed");
+  }
+
+  // ------------------------------------------------------------------ ends and returns
+
+  private end(run: RefRun, status: RunStatus): void {
+    if (isTerminal(run.status)) throw new Error(`run ${run.seq} ends as ${status}, and was ${run.status}`);
+    run.status = status;
+    const batch = run.batch;
+    if (batch === null || batch.stopped || batch.threshold === null) return;
+    const counts = this.counts(batch);
+    const failed = failedCount(counts);
+    const finished = failed + counts.completed;
+    if (finished >= batch.threshold.min_items && failed * 100 > batch.threshold.percent * finished) {
+      batch.stopped = true;
+    }
+  }
+
+  /** What follows every transaction: stopped batches are emptied, ends are stamped. */
+  conclude(now: number): void {
+    for (const batch of this.batches) {
+      if (batch.stopped) this.cancelWaiting((run) => run.batch === batch);
+      const counts = this.counts(batch);
+      const alive = counts.delayed + counts.queued + counts.dequeued + counts.executing;
+      if (batch.sealed && alive === 0) batch.finishedAt ??= now;
+    }
+  }
+
+  cancelWaiting(which: (run: RefRun) => boolean): void {
+    for (const run of this.waiting()) if (which(run)) this.end(run, "canceled");
+  }
+
+  cancelHeld(which: (held: RefHeld) => boolean): void {
+    for (const held of this.held()) {
+      if (held.canceled || !which(held)) continue;
+      held.canceled = true;
+      if (held.started) this.rememberStart(held);
+      this.end(held.run, "canceled");
+    }
+  }
+
+  cancelRun(run: RefRun): void {
+    if (run.status === "queued" || run.status === "delayed") this.end(run, "canceled");
+    else this.cancelHeld((h) => h.run === run);
+  }
+
+  private isDoomed(run: RefRun): boolean {
+    return this.config?.deleted === true || (run.batch !== null && (run.batch.canceled || run.batch.stopped));
+  }
+
+  private rememberStart(held: RefHeld): void {
+    held.run.started = true;
+    held.run.version = held.version;
+  }
+
+  private settle(held: RefHeld, outcome: CallReport["outcome"] | { kind: "lost" }, now: number): void {
+    const { run } = held;
+    if (held.started) this.rememberStart(held);
+    const { spec } = this.version(held.version);
+    const s: Settlement = settle({
+      rules: spec,
+      attempt: held.attempt,
+      max_attempts: run.max ?? spec.max_attempts,
+      fallback: held.fallback,
+      lost: run.lost,
+      outcome,
+      now,
+      random: 0.5,
+    });
+    if (s.kind === "completed" || s.kind === "failed" || s.kind === "timed_out" || s.kind === "crashed") {
+      run.attempt = held.attempt;
+      this.end(run, s.kind);
+      return;
+    }
+    if (s.kind === "retry") {
+      run.attempt = held.attempt;
+      run.fallback = false;
+    }
+    if (s.kind === "fallback" && !this.isDoomed(run)) run.fallback = true;
+    if (outcome.kind === "lost") run.lost += 1;
+    if (this.isDoomed(run)) {
+      this.end(run, "canceled");
+      return;
+    }
+    const due = s.kind === "retry" || s.kind === "again" ? s.at : now;
+    run.status = due > now ? "delayed" : "queued";
+    run.due = due;
+    run.head = true;
+  }
+
+  // ------------------------------------------------------------------ time
+
+  /** Leases of the silent and of the dead are taken back. */
+  reclaim(now: number): void {
+    for (const lease of [...this.leases.values()]) {
+      const dead = this.boot !== null && lease.boot !== this.boot;
+      if (!dead && now - lease.receivedAt < LEASE_MS) continue;
+      this.leases.delete(lease.nonce);
+      for (const held of lease.held.values()) if (!held.canceled) this.settle(held, { kind: "lost" }, now);
+    }
+  }
+
+  /** What the alarm does. */
+  tick(now: number): void {
+    this.reclaim(now);
+    for (const run of this.waiting()) if (this.isExpired(run, now)) this.end(run, "expired");
+    for (const run of this.waiting()) {
+      if (run.status !== "delayed" || run.due > now) continue;
+      run.status = "queued";
+      run.head = true;
+    }
+    this.conclude(now);
+  }
+
+  isExpired(run: RefRun, now: number): boolean {
+    return run.expires !== null && now >= run.expires && run.attempt === 0 && !run.started && !run.fallback;
+  }
+
+  // ------------------------------------------------------------------ exchanging
+
+  exchange(request: ExchangeRequest, now: number): Expected {
+    this.reclaim(now);
+    const lease = this.leaseOf(request, now);
+    if (lease === null) {
+      for (const report of request.results) this.settleLate(report, now);
+      return { kind: "disowned" };
+    }
+    if (lease.sequence === request.sequence) {
+      const calls = [...lease.held.values()].filter((h) => h.sequence === request.sequence && !h.canceled);
+      return { kind: "again", calls };
+    }
+    lease.sequence = request.sequence;
+    lease.receivedAt = now;
+    for (const { seq } of request.started) {
+      const held = lease.held.get(seq);
+      if (held) this.markStarted(held);
+    }
+    for (const report of request.results) {
+      const held = lease.held.get(report.seq);
+      if (!held || held.attempt !== report.attempt || held.fallback !== report.fallback) continue;
+      if (!held.canceled && report.started_at !== null) this.markStarted(held);
+      lease.held.delete(report.seq);
+      if (!held.canceled) this.settle(held, report.outcome, now);
+    }
+    if (request.leaving) {
+      this.leases.delete(lease.nonce);
+      for (const held of lease.held.values()) {
+        if (!held.canceled) this.settle(held, { kind: "given_back", reason: "" }, now);
+      }
+    }
+    return { kind: "fresh" };
+  }
+
+  private leaseOf(request: ExchangeRequest, now: number): RefLease | null {
+    const known = this.leases.get(request.nonce);
+    if (known) return request.sequence < known.sequence ? null : known;
+    if (request.results.length > 0 || request.started.length > 0) return null;
+    const lease: RefLease = {
+      nonce: request.nonce,
+      sequence: 0,
+      receivedAt: now,
+      boot: request.boot,
+      held: new Map(),
+    };
+    this.leases.set(request.nonce, lease);
+    return lease;
+  }
+
+  private markStarted(held: RefHeld): void {
+    if (held.started) return;
+    held.started = true;
+    if (!held.canceled) held.run.status = "executing";
+  }
+
+  private settleLate(report: CallReport, now: number): void {
+    const run = this.runs.find((r) => r.seq === report.seq);
+    if (!run || (run.status !== "queued" && run.status !== "delayed")) return;
+    if (run.attempt + 1 !== report.attempt || run.fallback !== report.fallback) return;
+    if (report.outcome.kind === "given_back" || report.outcome.kind === "aborted") return;
+    const { attempt, fallback } = report;
+    const started = report.started_at !== null;
+    this.settle({ run, attempt, fallback, version: run.version, sequence: 0, started, canceled: false }, report.outcome, now);
+  }
+
+  // ------------------------------------------------------------------ who may go, and who goes first
+
+  private mayGo(run: RefRun, now: number): boolean {
+    if (run.status !== "queued" || this.isExpired(run, now)) return false;
+    const batch = run.batch;
+    if (batch === null) return true;
+    if (batch.canceled || batch.stopped) return false;
+    return batch.max === null || this.heldOf(batch) < batch.max;
+  }
+
+  /** The runs one of which must be granted next: the first of each line of the highest priority that can go. */
+  candidates(now: number): RefRun[] {
+    if (!this.mayStart || this.freePermits === 0) return [];
+    const able = this.runs.filter((run) => this.mayGo(run, now));
+    const top = Math.max(...able.map((run) => run.priority));
+    const lines = new Map<string, RefRun[]>();
+    for (const run of able) {
+      if (run.priority !== top) continue;
+      const line = run.key ?? "";
+      lines.set(line, [...(lines.get(line) ?? []), run]);
+    }
+    return [...lines.values()].map(firstOfLine);
+  }
+
+  grant(run: RefRun, request: ExchangeRequest): RefHeld {
+    const lease = this.leases.get(request.nonce);
+    if (!lease || !this.config) throw new Error("a grant without a lease");
+    run.status = "dequeued";
+    const version = run.pinned
+      ? run.version
+      : resolveVersion(this.config.current.spec.version_policy, run.version, this.config.current.version, (v) =>
+          this.version(v),
+        );
+    const held: RefHeld = {
+      run,
+      attempt: run.attempt + 1,
+      fallback: run.fallback,
+      version,
+      sequence: request.sequence,
+      started: false,
+      canceled: false,
+    };
+    lease.held.set(run.seq, held);
+    return held;
+  }
+
+  /** A lease that holds nothing is forgotten. */
+  forgetIdle(nonce: string): void {
+    if (this.leases.get(nonce)?.held.size === 0) this.leases.delete(nonce);
+  }
+}
+
+/** A line serves the flow (here: the batch) whose first run is oldest, and in it the returned runs first. */
+function firstOfLine(line: RefRun[]): RefRun {
+  const oldest = line.reduce((a, b) => (b.seq < a.seq ? b : a));
+  const flow = line.filter((run) => run.batch === oldest.batch);
+  const heads = flow.filter((run) => run.head);
+  return (heads.length > 0 ? heads : flow).reduce((a, b) => (b.seq < a.seq ? b : a));
+}

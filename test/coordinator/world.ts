@@ -1,0 +1,206 @@
+import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env as workerEnv } from "cloudflare:workers";
+import { vi } from "vitest";
+import type { JobCoordinator } from "../../src/coordinator/job-coordinator.ts";
+import type { CoordinatorApi, LaneHealth, Ticket } from "../../src/coordinator/protocol.ts";
+import type { BatchRecord } from "../../src/domain/batch.ts";
+import type { RunRecord } from "../../src/domain/run.ts";
+import type { Env } from "../../src/env.ts";
+
+export const env = workerEnv as unknown as Env;
+
+/** Far ahead, so that no alarm fires by the machine's own clock. */
+export const EPOCH = Date.UTC(2100, 0, 1);
+
+/** `landed`: the write is made, and the writer hears of an error. */
+export type D1Mode = "fine" | "refused" | "landed";
+
+export interface Row {
+  [column: string]: SqlStorageValue;
+}
+
+/** What D1 holds of a run. */
+export interface Copy {
+  id: string;
+  status: string;
+  ver: number;
+  payload: string | null;
+  doc: Omit<RunRecord, "payload">;
+}
+
+/** The lane as its public methods show it, all at one instant. */
+export interface Shown {
+  runs: (RunRecord | null)[];
+  batches: (BatchRecord | null)[];
+  health: LaneHealth;
+  /** Nothing waits for D1. */
+  copied: boolean;
+  alarm: number | null;
+}
+
+type Stub = CoordinatorApi & DurableObjectStub<JobCoordinator>;
+
+/** Ledger tables that must be empty once every run has ended and D1 knows it. */
+const TABLES = ["runs", "bodies", "pages", "heads", "due", "expiries", "leases", "batches", "chunks", "outbox", "sweeps"];
+
+/**
+ * One lane in a real Durable Object, and the world around it: the clock, the queue, D1's moods, sudden ends. The queue is a
+ * list here, so that the test alone plays the consumers.
+ */
+export class World {
+  readonly stub: Stub;
+  readonly jobId: string;
+  readonly tickets: Ticket[] = [];
+  d1: D1Mode = "fine";
+  private readonly width: number;
+  private boot: string | null;
+
+  constructor(jobId: string, width: number, boot: string | null) {
+    this.jobId = jobId;
+    this.width = width;
+    this.boot = boot;
+    this.stub = env.COORDINATOR.get(env.COORDINATOR.idFromName(`${jobId}:0`)) as unknown as Stub;
+  }
+
+  get now(): number {
+    return Date.now();
+  }
+
+  get bootId(): string | null {
+    return this.boot;
+  }
+
+  setTime(at: number): void {
+    vi.setSystemTime(at);
+  }
+
+  /** Gives the object, which has just been made, this world's surroundings. */
+  async begin(): Promise<void> {
+    await this.inside((instance) => {
+      const holder = instance as unknown as { env: Env };
+      holder.env = {
+        ...env,
+        DB: this.moody(env.DB),
+        DELIVERIES: this.list() as unknown as Queue<Ticket>,
+        PUMP_WIDTH: String(this.width),
+        DEPLOYMENT_MAX_CONCURRENCY: "50",
+        ...(this.boot === null ? {} : { BOOT_ID: this.boot }),
+      };
+    });
+  }
+
+  private list(): Pick<Queue<Ticket>, "sendBatch"> {
+    return {
+      sendBatch: async (messages: Iterable<MessageSendRequest<Ticket>>) => {
+        for (const { body } of messages) this.tickets.push(body);
+        return { metadata: { metrics: { backlogCount: 0, backlogBytes: 0 } } } as never;
+      },
+    };
+  }
+
+  private moody(db: D1Database): D1Database {
+    const batch = async <T>(statements: D1PreparedStatement[]): Promise<D1Result<T>[]> => {
+      if (this.d1 === "refused") throw new Error("D1_ERROR: refused");
+      const results = await db.batch<T>(statements);
+      if (this.d1 === "landed") throw new Error("D1_ERROR: the answer was lost");
+      return results;
+    };
+    return { prepare: (query: string) => db.prepare(query), batch } as unknown as D1Database;
+  }
+
+  inside<T>(work: (instance: JobCoordinator, state: DurableObjectState) => T | Promise<T>): Promise<T> {
+    return runInDurableObject(this.stub as DurableObjectStub<JobCoordinator>, work);
+  }
+
+  /** The object leaves memory. `crash`: without a word; else as when it is idle. */
+  async restart(crash: boolean, boot = this.boot): Promise<void> {
+    this.boot = boot;
+    if (crash) await abortAllDurableObjects();
+    else await evictDurableObject(this.stub);
+    await this.begin();
+  }
+
+  /** Lets the alarm fire if it stands at or before now. */
+  async fireDue(): Promise<boolean> {
+    const at = await this.alarm();
+    return at !== null && at <= this.now && (await runDurableObjectAlarm(this.stub));
+  }
+
+  /** Fires the alarm, whenever it stands. */
+  fireNow(): Promise<boolean> {
+    return runDurableObjectAlarm(this.stub);
+  }
+
+  alarm(): Promise<number | null> {
+    return this.inside((_instance, state) => state.storage.getAlarm());
+  }
+
+  show(runIds: string[], batchIds: string[]): Promise<Shown> {
+    return this.inside(async (instance, state) => {
+      const lane = JSON.parse(one(state.storage.sql, "SELECT doc FROM lane")?.doc as string) as LaneDoc;
+      return {
+        runs: await Promise.all(runIds.map((id) => instance.getRun(id))),
+        batches: await Promise.all(batchIds.map((id) => instance.getBatch(id))),
+        health: await instance.health(),
+        copied:
+          one(state.storage.sql, "SELECT 1 FROM outbox LIMIT 1") === undefined &&
+          one(state.storage.sql, "SELECT 1 FROM runs WHERE seq > ? LIMIT 1", lane.projectedSeq) === undefined,
+        alarm: await state.storage.getAlarm(),
+      };
+    });
+  }
+
+  /** Rows that should have gone, by table; flows of no batch and no key may stay. */
+  leftovers(): Promise<Record<string, Row[]>> {
+    return this.inside((_instance, state) => {
+      const found: Record<string, Row[]> = {};
+      const look = (name: string, query: string): void => {
+        const rows = state.storage.sql.exec(query).toArray();
+        if (rows.length > 0) found[name] = rows;
+      };
+      for (const table of TABLES) look(table, `SELECT * FROM ${table}`);
+      look("flows", "SELECT * FROM flows WHERE batch IS NOT NULL OR ckey IS NOT NULL");
+      return found;
+    });
+  }
+
+  laneDoc(): Promise<LaneDoc> {
+    return this.inside(
+      (_instance, state) => JSON.parse(one(state.storage.sql, "SELECT doc FROM lane")?.doc as string) as LaneDoc,
+    );
+  }
+
+  async copies(): Promise<Copy[]> {
+    const { results } = await env.DB.prepare("SELECT id, status, ver, payload, doc FROM runs WHERE job_id = ?")
+      .bind(this.jobId)
+      .all<Omit<Copy, "doc"> & { doc: string }>();
+    return results.map((row) => ({ ...row, doc: JSON.parse(row.doc) as Copy["doc"] }));
+  }
+
+  async batchCopies(): Promise<BatchRecord[]> {
+    const { results } = await env.DB.prepare("SELECT doc FROM batches WHERE job_id = ?")
+      .bind(this.jobId)
+      .all<{ doc: string }>();
+    return results.map((row) => JSON.parse(row.doc) as BatchRecord);
+  }
+
+  async itemCopies(batchId: string): Promise<{ item_index: number; outcome: string; run_id: string | null }[]> {
+    const { results } = await env.DB.prepare(
+      "SELECT item_index, outcome, run_id FROM batch_items WHERE batch_id = ? ORDER BY item_index",
+    )
+      .bind(batchId)
+      .all<{ item_index: number; outcome: string; run_id: string | null }>();
+    return results;
+  }
+}
+
+/** The lane's own counters. */
+export interface LaneDoc {
+  nextSeq: number;
+  projectedSeq: number;
+  counts: Record<string, number>;
+  retrying: number;
+}
+
+const one = (sql: SqlStorage, query: string, ...args: SqlStorageValue[]): Row | undefined =>
+  sql.exec(query, ...args).toArray()[0];

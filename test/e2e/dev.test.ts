@@ -1,0 +1,82 @@
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { start as startZoo } from "../fixtures/endpoint/server.ts";
+import {
+  finishedRun,
+  newStateDir,
+  root,
+  type Sluice,
+  type StartOptions,
+  scriptEnvironment,
+  startSluice,
+  until,
+} from "./harness.ts";
+
+const started: Sluice[] = [];
+async function start(options: StartOptions = {}): Promise<Sluice> {
+  const sluice = await startSluice(options);
+  started.push(sluice);
+  return sluice;
+}
+
+afterEach(async () => {
+  for (const sluice of started.splice(0)) await sluice.signalGroup("SIGKILL");
+});
+
+const noneLeft = (sluice: Sluice) => until(() => sluice.processes().length === 0);
+
+describe("npm run dev", () => {
+  test("says in one line where it is and with which key; started again it goes on where it was", async () => {
+    const zoo = await startZoo();
+    const first = await start();
+    expect(first.output().trim().split("\n")).toHaveLength(1);
+    expect(first.url).toBe(`http://127.0.0.1:${first.port}`);
+    expect(first.apiKey).toMatch(/^sluice_[0-9a-f]{64}$/);
+    await first.api.post("/v1/jobs", { name: "Kept", endpoint_url: `${zoo.url}/ok` });
+    const { id } = await first.api.post<{ id: string }>("/v1/jobs/kept/trigger", { payload: { n: 1 } });
+    await finishedRun(first, id);
+    await first.signalGroup("SIGINT");
+    await noneLeft(first);
+
+    const second = await start({ stateDir: first.stateDir, port: first.port });
+    expect(second.apiKey).toBe(first.apiKey);
+    expect(await second.api.get("/v1/jobs/kept")).toMatchObject({ slug: "kept" });
+    expect(await second.api.get(`/v1/runs/${id}`)).toMatchObject({ status: "completed", payload: { n: 1 } });
+    await zoo.stop();
+  });
+
+  test("takes ADMIN_TOKEN from the environment, and shows no secret in the list of processes", async () => {
+    const adminToken = "an-admin-token-of-the-environment-0123456789";
+    const sluice = await start({ env: { ADMIN_TOKEN: adminToken } });
+    const response = await fetch(`${sluice.url}/v1/projects`, { headers: { authorization: `Bearer ${adminToken}` } });
+    expect(response.status).toBe(200);
+    expect(sluice.processes().map((p) => p.command)).not.toContainEqual(expect.stringContaining(adminToken));
+  });
+
+  test("leaves no process behind, whichever of its processes is killed", async () => {
+    for (const victim of [/\bnpm\b/, /src\/cli\/dev\.ts/, /leave-with-parent/]) {
+      const sluice = await start();
+      const found = sluice.processes().find(({ command }) => victim.test(command) && !/^sh /.test(command));
+      expect(found, `${victim} among ${JSON.stringify(sluice.processes())}`).toBeDefined();
+      if (found) process.kill(found.pid, "SIGKILL");
+      await noneLeft(sluice);
+    }
+  });
+
+  test("names a port that is in use, and ends", async () => {
+    const squatter = createServer().listen(0, "127.0.0.1");
+    await once(squatter, "listening");
+    const { port } = squatter.address() as { port: number };
+    const env = scriptEnvironment({ PORT: String(port), STATE_DIR: await newStateDir() });
+    const { code, stderr } = await new Promise<{ code: unknown; stderr: string }>((resolve) => {
+      execFile("npm", ["run", "--silent", "dev"], { cwd: root, env }, (error, _stdout, stderr) =>
+        resolve({ code: error?.code ?? 0, stderr }),
+      );
+    });
+    squatter.close();
+    expect(code).toBe(1);
+    expect(stderr).toContain(`port ${port} is in use`);
+  });
+});

@@ -1,0 +1,244 @@
+import { createExecutionContext } from "cloudflare:test";
+import { env as platform } from "cloudflare:workers";
+import { coordinatorOf } from "../../src/coordinator/client.ts";
+import type { AcceptItem, RejectedItem } from "../../src/coordinator/protocol.ts";
+import { ledgerId } from "../../src/domain/id.ts";
+import type { Job, JobSpec } from "../../src/domain/job.ts";
+import type { RunStatus } from "../../src/domain/run.ts";
+import type { Env } from "../../src/env.ts";
+import { createApp } from "../../src/http/app.ts";
+import { registerBatchOperations } from "../../src/http/routes/batch-operations.ts";
+import { registerRuns } from "../../src/http/routes/runs.ts";
+import { configOf } from "../../src/operations/jobs.ts";
+
+/** A project with a key, jobs that are paused so that nothing moves by itself, and requests to the real face. */
+
+export const env = platform as unknown as Env;
+export const ADMIN = "test-admin-token-0123456789abcdef0123456789";
+const app = createApp();
+registerRuns(app);
+registerBatchOperations(app);
+
+export interface Answer<B = Record<string, unknown>> {
+  status: number;
+  body: B;
+  text: string;
+  headers: Headers;
+}
+
+export type ErrorBody = { error: { code: string; message: string; details: { path: string; message: string }[] } };
+type AnyBody = Record<string, never> & ErrorBody;
+
+/** A request with a JSON body, or with a body as it stands where that is a string. */
+export async function call<B = AnyBody>(
+  key: string | null,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer<B>> {
+  const request = new Request(`http://sluice.test${path}`, {
+    method,
+    headers: {
+      ...(key === null ? {} : { Authorization: `Bearer ${key}` }),
+      ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  });
+  const response = await app.fetch(request, env, createExecutionContext());
+  const text = await response.text();
+  return { status: response.status, body: JSON.parse(text) as B, text, headers: response.headers };
+}
+
+let made = 0;
+
+/** A project of its own and a key with these scopes. */
+export async function newProject(scopes = ["runs:read", "runs:write"]): Promise<{ id: string; key: string }> {
+  const name = `p${++made}`;
+  const project = await call<{ id: string }>(ADMIN, "POST", "/v1/projects", { name, slug: name });
+  return { id: project.body.id, key: await newKey(project.body.id, scopes) };
+}
+
+export async function newKey(projectId: string, scopes: string[]): Promise<string> {
+  const made = await call<{ key: string }>(ADMIN, "POST", "/v1/api-keys", { project_id: projectId, name: "k", scopes });
+  return made.body.key;
+}
+
+const SPEC: JobSpec = {
+  group_id: null,
+  environment_id: null,
+  name: "Job",
+  slug: "job",
+  description: null,
+  tags: {},
+  cron: null,
+  timezone: "UTC",
+  cron_overlap_policy: "allow",
+  payload_schema: null,
+  endpoint_url: "http://127.0.0.1:9/",
+  fallback_endpoint_url: null,
+  endpoint_method: "POST",
+  endpoint_headers: {},
+  endpoint_signing_secret: null,
+  success_statuses: null,
+  retry_statuses: null,
+  max_attempts: 3,
+  timeout_secs: 30,
+  retry_strategy: "fixed",
+  retry_delays_secs: null,
+  retry_base_secs: 1,
+  retry_max_secs: 60,
+  retry_jitter: 0,
+  on_lost: "retry",
+  max_concurrency: null,
+  max_concurrency_per_key: null,
+  concurrency_key_from: null,
+  rate_limit_max: null,
+  rate_limit_window_secs: null,
+  rate_limit_keys: [],
+  hold_on_retry_after: false,
+  adaptive_concurrency: null,
+  circuit_breaker: null,
+  dedup_window_secs: null,
+  execution_window_cron: null,
+  run_ttl_secs: null,
+  default_run_metadata: {},
+  enabled: true,
+  webhook_url: null,
+  webhook_secret: null,
+  on_complete_trigger_workflow: null,
+  on_complete_payload_mapping: null,
+  version_policy: "pin",
+  backwards_compatible: true,
+};
+
+/** A paused job, in D1 and at its coordinator. */
+export async function newJob(projectId: string, spec: Partial<JobSpec> = {}): Promise<Job> {
+  const id = `01900000-0000-7000-8000-${(++made).toString(16).padStart(12, "0")}`;
+  const whole = { ...SPEC, slug: `job-${made}`, ...spec };
+  const versionId = `ver_${String(made).padStart(10, "0")}`;
+  const row = await env.DB.prepare(
+    `INSERT INTO jobs (id, project_id, slug, name, enabled, paused, revision, told_revision, version, version_id, spec, created_by, updated_by, created_at, updated_at)
+     VALUES (?1, ?2, ?3, 'Job', ?4, 1, 1, 1, 1, ?5, ?6, 'admin', 'admin', 0, 0) RETURNING number`,
+  )
+    .bind(id, projectId, whole.slug, whole.enabled ? 1 : 0, versionId, JSON.stringify(whole))
+    .first<{ number: number }>();
+  const job: Job = {
+    id,
+    number: row?.number ?? 0,
+    project_id: projectId,
+    revision: 1,
+    paused: true,
+    current: { version: 1, version_id: versionId, spec: whole },
+    created_by: "admin",
+    updated_by: "admin",
+    created_at: 0,
+    updated_at: 0,
+    deleted_at: null,
+  };
+  await coordinatorOf(env, id).configure(configOf(job));
+  return job;
+}
+
+const FRAME = { revision: 1, triggered_by: "api" as const, created_by: "admin", traceparent: null };
+
+/** Runs at the coordinator, waiting; their ids. */
+export async function accept(job: Job, items: AcceptItem[]): Promise<string[]> {
+  const answer = await coordinatorOf(env, job.id).accept({ ...FRAME, items });
+  if (answer.kind !== "accepted") throw new Error(answer.kind);
+  return answer.outcomes.map((o) =>
+    o.o === "created" ? ledgerId({ at: o.at, seq: o.seq, lane: 0, job: job.number }) : "",
+  );
+}
+
+/** A batch at the coordinator; its id. */
+export async function newBatch(job: Job, items: (AcceptItem | RejectedItem)[], seal = true): Promise<string> {
+  const coordinator = coordinatorOf(env, job.id);
+  const opened = await coordinator.openBatch({
+    ...FRAME,
+    triggered_by: "bulk",
+    options: { max_concurrency: null, failure_threshold: null, metadata: {}, webhook_url: null, webhook_secret: null },
+    request: null,
+  });
+  if (opened.kind !== "opened") throw new Error(opened.kind);
+  const { batch_id, epoch } = opened;
+  const hashes = items.map((_, i) => `h${i}`);
+  const taken = await coordinator.accept({
+    ...FRAME,
+    triggered_by: "bulk",
+    batch: { id: batch_id, epoch, first_index: 0, hashes },
+    items,
+  });
+  if (taken.kind !== "accepted") throw new Error(taken.kind);
+  await coordinator.closeBatch({ batch_id, epoch, seal, answer: null });
+  return batch_id;
+}
+
+export interface CopiedRun {
+  seq: number;
+  status: RunStatus;
+  at?: number;
+  batch?: string;
+  index?: number;
+  payload?: string | null;
+  payload_ref?: string;
+  result?: string | null;
+  result_ref?: string;
+  tags?: Record<string, string>;
+}
+
+/** Runs that only the copy knows, as the projection writes them; their ids. */
+export async function copyRuns(job: Job, runs: CopiedRun[]): Promise<string[]> {
+  const rows = runs.map((r) => {
+    const at = r.at ?? 1_800_000_000_000;
+    const doc = {
+      job_version: 1,
+      job_version_id: job.current.version_id,
+      waiting_for: null,
+      earliest_start_at: null,
+      attempt: 1,
+      max_attempts: 3,
+      payload_ref: r.payload_ref ?? null,
+      result: r.result ?? null,
+      result_ref: r.result_ref ?? null,
+      result_truncated: false,
+      error: r.status === "failed" ? { class: "server", message: "500", http_status: 500 } : null,
+      metadata: { m: "1" },
+      priority: 2,
+      rate_limit_keys: null,
+      idempotency_key: null,
+      created_by: "admin",
+      scheduled_at: null,
+      next_attempt_at: null,
+      created_at: at,
+      started_at: at + 1,
+      finished_at: at + 9,
+      expires_at: null,
+      replayed_run_id: null,
+      used_fallback: false,
+      attempts: [
+        {
+          number: 1,
+          started_at: at + 1,
+          finished_at: at + 9,
+          http_status: 500,
+          error: null,
+          used_fallback: false,
+          job_version: 1,
+        },
+      ],
+    };
+    const id = ledgerId({ at, seq: r.seq, lane: 0, job: job.number });
+    const tags = r.tags ? JSON.stringify(r.tags) : null;
+    const payload = r.payload === undefined ? '{"n":1}' : r.payload;
+    return [job.project_id, id, job.id, r.batch ?? null, r.index ?? null, r.status, tags, payload, JSON.stringify(doc)];
+  });
+  await env.DB.prepare(
+    `INSERT INTO runs (project_id, id, job_id, batch_id, batch_index, status, ver, triggered_by, tags, payload, doc)
+     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, 1, 'bulk', value->>6, value->>7, value->>8 FROM json_each(?)`,
+  )
+    .bind(JSON.stringify(rows))
+    .run();
+  return rows.map((row) => row[1] as string);
+}
