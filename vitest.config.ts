@@ -27,6 +27,10 @@ export default defineConfig(async () => {
                   ADMIN_TOKEN: "test-admin-token-0123456789abcdef0123456789",
                   ENCRYPTION_KEYS: "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
                   TEST_MIGRATIONS: migrations,
+                  // How long the models play; see test/coordinator/lane.test.ts.
+                  MODEL_RUNS: process.env.MODEL_RUNS ?? "",
+                  MODEL_SEED: process.env.MODEL_SEED ?? "",
+                  MODEL_PATH: process.env.MODEL_PATH ?? "",
                 },
               },
             }),

@@ -46,7 +46,7 @@ const FETCHERS = ["delivery/call.ts", "webhooks/send.ts", "imports/source.ts"];
 /** Where the clock and the dice are read; everything below them takes both as arguments. */
 const SHELLS = [
   ...["coordinator/job-coordinator.ts", "delivery/", "operations/", "http/", "rpc/", "schedule/", "webhooks/"],
-  ...["imports/", "workflows/", "index.ts"],
+  ...["imports/", "workflows/", "index.ts", "env.ts"],
 ];
 
 const OUTSIDE_THE_WORKER = ["cli/", "client/", "dashboard/"];

@@ -23,8 +23,8 @@ const ANSWER_MS = 15;
 
 /**
  * A service as they are: it answers in some milliseconds, but 4 % of the items find it busy (503), 1 % are too many (429
- * with `Retry-After`), 0.3 % are never answered; all of them go well when they come again. What is no airport with a code
- * is refused for good (422).
+ * with `Retry-After`), 0.3 % are never answered; all of them go well when they come again. An airport
+ * without an IATA code and a time zone is refused for good (422).
  */
 export async function startDemoEndpoint(): Promise<DemoEndpoint> {
   const seen: Seen = { calls: 0, inFlightPeak: 0, busy: 0, tooMany: 0, stalled: 0, refused: 0 };
@@ -51,7 +51,9 @@ export async function startDemoEndpoint(): Promise<DemoEndpoint> {
 interface Airport {
   id: number;
   name: string;
-  icao?: string;
+  icao: string;
+  iata: string | null;
+  tz: string | null;
   altitude: number;
 }
 
@@ -60,9 +62,9 @@ function answer(response: ServerResponse, airport: Airport, attempt: number, see
     setTimeout(() => {
       response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
     }, ANSWER_MS);
-  if (!airport.icao) {
+  if (airport.iata === null && airport.tz === null) {
     seen.refused++;
-    send(422, { error: `${airport.name} has no ICAO code` });
+    send(422, { error: `${airport.name} has neither an IATA code nor a time zone` });
     return;
   }
   switch (attempt === 1 ? moodFor(airport.id) : "well") {

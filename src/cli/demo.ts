@@ -69,6 +69,14 @@ async function airports(): Promise<{ id: number }[]> {
 
 const TERMINAL = ["completed", "failed", "timed_out", "crashed", "canceled", "expired"];
 
+/** The counts that say something while one watches. */
+const inWords = ({ dequeued = 0, executing = 0, delayed = 0, ...rest }: Record<string, number>) => ({
+  completed: rest.completed ?? 0,
+  failed: rest.failed ?? 0,
+  "in flight": dequeued + executing,
+  "to be tried again": delayed,
+});
+
 const doneOf = (batch: Batch): number => TERMINAL.reduce((sum, status) => sum + (batch.counts[status] ?? 0), 0);
 
 async function watch(api: Api, batchId: string, startedAt: number, signal: AbortSignal): Promise<Batch> {
@@ -78,7 +86,7 @@ async function watch(api: Api, batchId: string, startedAt: number, signal: Abort
     view.show({
       done: doneOf(batch),
       total: batch.created_count,
-      counts: batch.counts,
+      counts: inWords(batch.counts),
       elapsedMs: performance.now() - startedAt,
     });
     if (batch.finished_at !== null) {
@@ -106,7 +114,7 @@ function report(batch: Batch, { seen }: DemoEndpoint, elapsedMs: number): void {
         ["503 busy, tried again", String(seen.busy)],
         ["429 with Retry-After, tried again", String(seen.tooMany)],
         ["never answered, tried again", String(seen.stalled)],
-        ["422 no ICAO code, final", String(seen.refused)],
+        ["422 nothing to go by, final", String(seen.refused)],
       ],
     ),
   );

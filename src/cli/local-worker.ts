@@ -53,6 +53,7 @@ export async function startLocalWorker({ root, port, state, vars, signal }: Loca
         "warn",
       ],
     ],
+    state.path,
     log,
   );
   closeSync(log);

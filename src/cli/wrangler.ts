@@ -12,8 +12,9 @@ function cli(): string {
 }
 
 /** No banner, no questions, no calls to the outside; tracing of local calls costs more than half of the speed. */
-const environment = (): NodeJS.ProcessEnv => ({
+const environment = (extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({
   ...process.env,
+  ...extra,
   X_LOCAL_OBSERVABILITY: "false",
   CLOUDFLARE_CF_FETCH_ENABLED: "false",
   WRANGLER_SEND_METRICS: "false",
@@ -48,7 +49,11 @@ export function runWrangler(root: string, command: string[], signal: AbortSignal
   });
 }
 
-/** Starts a wrangler command that stays; its output goes to `log`, an open file. */
-export function spawnWrangler(root: string, command: string[], log: number): ChildProcess {
-  return spawn(process.execPath, args(command), { cwd: root, env: environment(), stdio: ["ignore", log, log] });
+/**
+ * Starts a wrangler command that stays; its output goes to `log`, an open file. `folder` keeps what it says to other
+ * wranglers: in the common place, two Sluices of one machine would find each other and take each other's queue messages.
+ */
+export function spawnWrangler(root: string, command: string[], folder: string, log: number): ChildProcess {
+  const env = environment({ WRANGLER_REGISTRY_PATH: join(folder, "registry") });
+  return spawn(process.execPath, args(command), { cwd: root, env, stdio: ["ignore", log, log] });
 }

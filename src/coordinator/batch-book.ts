@@ -153,7 +153,6 @@ export function sealBatch(lane: Lane, id: string, expected: number | null, now: 
 function seal(lane: Lane, batch: Batch, now: number): void {
   batch.sealed = true;
   batch.accepted_at = now;
-  batch.epoch += 1;
   forgetChunks(lane.ledger, batch);
   lane.pending.batches.add(batch);
 }

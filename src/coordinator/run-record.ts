@@ -43,7 +43,8 @@ export const bodyKey = (config: JobConfig, id: string, kind: "p" | "r"): string 
 /** When a run that has not started is no longer wanted; null: never. */
 export function expiresAt(lane: Lane, run: LedgerRun): number | null {
   const ttl = run.doc.ttl ?? lane.version(run.version).spec.run_ttl_secs;
-  return ttl === null || ttl === undefined ? null : (run.doc.scheduled ?? run.at) + ttl * 1000;
+  if (ttl === null || ttl === undefined) return null;
+  return Math.max(run.doc.scheduled ?? run.at, run.at) + ttl * 1000;
 }
 
 /** The run as the world sees it. A payload beyond the inline size is left to the caller. */

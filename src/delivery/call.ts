@@ -1,6 +1,7 @@
 import type { CallOutcome } from "../domain/call.ts";
 import { parseRetryAfter } from "../domain/retry-after.ts";
 import { isSuccess, type StatusRules } from "../domain/status-pattern.ts";
+import type { Deadlines } from "./deadlines.ts";
 import { readExcerpt, readResult } from "./response-body.ts";
 
 /** One call, down to its last byte. The address has been checked. */
@@ -54,16 +55,16 @@ async function converse(call: PreparedCall, signal: AbortSignal): Promise<CallOu
 }
 
 /**
- * Calls an endpoint: the only place that does. Redirects are not followed. One controller and one timer a call, and the
- * outcome stands the moment it hangs up, whether or not the runtime lets go of the connection as fast.
+ * Calls an endpoint: the only place that does. Redirects are not followed. The outcome stands the moment it hangs up,
+ * whether or not the runtime lets go of the connection as fast.
  */
-export function beginCall(call: PreparedCall): CallInFlight {
+export function beginCall(call: PreparedCall, deadlines: Deadlines): CallInFlight {
   const controller = new AbortController();
   let hangUp: (outcome: CallOutcome) => void = () => undefined;
   const outcome = new Promise<CallOutcome>((resolve) => {
-    const timer = setTimeout(() => hangUp({ kind: "timeout" }), call.timeout_ms);
+    const forget = deadlines.watch(call.timeout_ms, () => hangUp({ kind: "timeout" }));
     const end = (ended: CallOutcome): void => {
-      clearTimeout(timer);
+      forget();
       resolve(ended);
     };
     hangUp = (ended) => {

@@ -2,6 +2,7 @@ import { coordinatorOf } from "../coordinator/client.ts";
 import { type CallGrant, type CallPlan, type Ticket, ticketSchema } from "../coordinator/protocol.ts";
 import { type Env, parseSettings, type Settings } from "../env.ts";
 import { beginCall } from "./call.ts";
+import { Deadlines } from "./deadlines.ts";
 import { type OpenPlan, openPlan, prepareCall } from "./plan.ts";
 import { type Clock, type GrantedJob, type Prepared, type PumpEnd, pump } from "./pump.ts";
 
@@ -24,6 +25,7 @@ const logFault = (event: string, fields: Record<string, unknown>, error: unknown
 /** Opens each version's plan once, and makes calls from grants. */
 function planBook(settings: Settings) {
   const open = new Map<number, Promise<OpenPlan>>();
+  const deadlines = new Deadlines();
   const opened = (plan: CallPlan, job: GrantedJob): Promise<OpenPlan> => {
     const known = open.get(plan.version);
     if (known) return known;
@@ -36,7 +38,9 @@ function planBook(settings: Settings) {
     try {
       if (!plan) throw new Error(`version ${grant.version} was granted without its plan`);
       const call = await prepareCall(await opened(plan, job), grant, job, Date.now());
-      return "url" in call ? { kind: "ready", begin: () => beginCall(call) } : { kind: "ended", outcome: call };
+      return "url" in call
+        ? { kind: "ready", begin: () => beginCall(call, deadlines) }
+        : { kind: "ended", outcome: call };
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       return { kind: "ended", outcome: { kind: "given_back", reason, delay_ms: UNREADABLE_DELAY_MS } };

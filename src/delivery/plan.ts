@@ -21,6 +21,8 @@ export interface OpenPlan {
   headers: Record<string, string>;
   signing: SigningKeys | null;
   success: StatusRules;
+  /** The last `traceparent` found valid: a batch's runs share theirs. */
+  goodTrace: string | null;
 }
 
 /** Names that a job's own headers may not take from us, compared without case. */
@@ -76,13 +78,21 @@ export async function openPlan(plan: CallPlan, job: GrantedJob, settings: Settin
     },
     signing: secret === null ? null : await signingKeys(secret),
     success: { success_statuses: plan.success_statuses ?? null },
+    goodTrace: null,
   };
 }
 
-const traceOf = (grant: CallGrant): string =>
-  grant.traceparent !== null && parseTraceparent(grant.traceparent) !== null
-    ? grant.traceparent
-    : newTraceparent(crypto.getRandomValues(new Uint8Array(24)));
+/** The trigger request's trace, as it came; a new one where none came, or one that is none. */
+function traceOf(plan: OpenPlan, { traceparent }: CallGrant): string {
+  if (traceparent !== null) {
+    if (traceparent === plan.goodTrace) return traceparent;
+    if (parseTraceparent(traceparent) !== null) {
+      plan.goodTrace = traceparent;
+      return traceparent;
+    }
+  }
+  return newTraceparent(crypto.getRandomValues(new Uint8Array(24)));
+}
 
 /** The call that a grant stands for, ready to be made; an address that is not allowed is the outcome at once. */
 export async function prepareCall(
@@ -99,7 +109,7 @@ export async function prepareCall(
     "X-Run-Id": runId,
     "X-Attempt": String(grant.attempt),
     "Idempotency-Key": runId,
-    traceparent: traceOf(grant),
+    traceparent: traceOf(plan, grant),
   };
   if (grant.batch_id !== null) headers["X-Batch-Id"] = grant.batch_id;
   if (grant.batch_index !== null) headers["X-Batch-Index"] = String(grant.batch_index);

@@ -85,7 +85,8 @@ class Pump {
   #acknowledgedAt: number;
   /** When to ask again though nothing is held. */
   #askAt: number;
-  #timer: { at: number; cancel(): void } | null = null;
+  /** The earliest last. Later ones stay, for they will be needed: most of the time one waits for silence, one for results. */
+  #timers: { at: number; cancel(): void }[] = [];
 
   constructor(deps: PumpDeps, resolve: (end: PumpEnd) => void) {
     this.#deps = deps;
@@ -123,15 +124,15 @@ class Pump {
   }
 
   #wakeAt(at: number): void {
-    // A timer that stands earlier wakes for nothing, which is cheaper than moving it with every result.
-    if (this.#timer && this.#timer.at <= at) return;
-    this.#timer?.cancel();
-    const wake = (): void => {
-      this.#timer = null;
-      this.tick();
-    };
+    const earliest = this.#timers[this.#timers.length - 1];
+    if (earliest && earliest.at <= at) return;
     const { now, after } = this.#deps.clock;
-    this.#timer = { at, cancel: after(Math.max(0, at - now()), wake) };
+    const cancel = after(Math.max(0, at - now()), () => {
+      this.#timers.splice(this.#timers.indexOf(timer), 1);
+      this.tick();
+    });
+    const timer = { at, cancel };
+    this.#timers.push(timer);
   }
 
   #exchange(now: number): void {
@@ -241,7 +242,7 @@ class Pump {
 
   #end(end: PumpEnd): void {
     this.#ended = true;
-    this.#timer?.cancel();
+    for (const timer of this.#timers) timer.cancel();
     for (const slot of this.#slots.values()) slot.call?.abort();
     this.#slots.clear();
     this.#resolve(end);

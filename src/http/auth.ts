@@ -42,6 +42,19 @@ export const writes = (scope: RequiredScope) => ({
   middleware: [requireScope(scope), readBodyText()],
 });
 
+const header = (name: string, description: string) => ({
+  name,
+  in: "header" as const,
+  required: false,
+  description,
+  schema: { type: "string" as const },
+});
+
+/** For the document: spread beside `secured` or `writes` in a route that honours `If-Match`. */
+export const honoursIfMatch = () => ({
+  parameters: [header("If-Match", "ETags of the states that may be changed; any other is 412.")],
+});
+
 /**
  * A POST that creates: its JSON body is checked, `Idempotency-Key` honoured and `c.var.creationId` set.
  *
@@ -49,5 +62,9 @@ export const writes = (scope: RequiredScope) => ({
  */
 export const creates = (scope: RequiredScope, secretFields: readonly string[] = []) => ({
   ...described(scope),
+  parameters: [
+    header("Idempotency-Key", "1 to 256 characters. The same key and body within 24 hours: done once, answered alike."),
+    header("X-Idempotency-Key", "Another name of `Idempotency-Key`."),
+  ],
   middleware: [requireScope(scope), readBodyText(), idempotent(secretFields)],
 });

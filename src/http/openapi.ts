@@ -17,11 +17,31 @@ export function openApiDocument(app: App): object {
     },
     servers: [{ url: "/" }],
   });
-  documents.set(app, document);
-  return document;
+  const mended = withNullableReferences(document) as object;
+  documents.set(app, mended);
+  return mended;
 }
 
 const documents = new WeakMap<App, object>();
+
+/**
+ * The generator writes a nullable reference as `allOf: [{$ref}, {type: [T, "null"]}]`, which null does not fit: the
+ * referenced schema refuses it. Here it becomes `anyOf: [{$ref}, {type: "null"}]`.
+ */
+function withNullableReferences(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(withNullableReferences);
+  if (typeof node !== "object" || node === null) return node;
+  const { allOf, ...rest } = Object.fromEntries(
+    Object.entries(node).map(([name, value]) => [name, withNullableReferences(value)]),
+  );
+  if (!Array.isArray(allOf)) return allOf === undefined ? rest : { allOf, ...rest };
+  const [reference, { type, ...notes } = { type: undefined }, ...more] = allOf as {
+    $ref?: string;
+    type?: string | string[];
+  }[];
+  const nullable = reference?.$ref !== undefined && Array.isArray(type) && type.includes("null") && more.length === 0;
+  return nullable ? { anyOf: [reference, { type: "null" }], ...notes, ...rest } : { allOf, ...rest };
+}
 
 /** Registers what the document's operations refer to. */
 export function registerSecurity(app: App): void {

@@ -12,8 +12,7 @@ export const scannedAnswer = <R, W>(
   toWire: (row: R) => W,
 ): { data: W[]; next_cursor: string | null; has_more: boolean; as_of: string } => ({
   data: page.rows.map(toWire),
-  next_cursor:
-    page.next === null ? null : encodeCursor({ after: String(page.next), filterHash: hashFilters(binding) }),
+  next_cursor: page.next === null ? null : encodeCursor({ after: String(page.next), filterHash: hashFilters(binding) }),
   has_more: page.next !== null,
   as_of: iso(asOf),
 });

@@ -40,18 +40,18 @@ const known = new Recent<ApiKey>(CACHE_MS, 2000);
  * @throws ApiError `authentication_required`; `validation_failed` for a malformed actor.
  */
 export async function authenticate(env: Env, token: string, actor: string | undefined, now: number): Promise<Caller> {
-  const { adminToken } = settingsOf(env);
-  if (adminToken !== null && (await sameSecret(token, adminToken))) {
-    if (actor !== undefined && !ACTOR.test(actor)) {
-      throw invalid([{ path: "X-Actor-Id", message: "must have 1 to 128 visible ASCII characters" }]);
-    }
-    return { kind: "admin", projectId: null, scopes: ["*"], actorId: actor ?? "admin" };
-  }
   const row = KEY.test(token) ? await keyByHash(env, await sha256Hex(token), now) : null;
-  if (!row || isDead(row, now)) {
+  if (row && !isDead(row, now)) {
+    return { kind: "key", projectId: row.project_id, scopes: row.scopes, actorId: `apikey:${row.id}` };
+  }
+  const { adminToken } = settingsOf(env);
+  if (adminToken === null || !(await sameSecret(token, adminToken))) {
     throw new ApiError("authentication_required", "the API key is not valid");
   }
-  return { kind: "key", projectId: row.project_id, scopes: row.scopes, actorId: `apikey:${row.id}` };
+  if (actor !== undefined && !ACTOR.test(actor)) {
+    throw invalid([{ path: "X-Actor-Id", message: "must have 1 to 128 visible ASCII characters" }]);
+  }
+  return { kind: "admin", projectId: null, scopes: ["*"], actorId: actor ?? "admin" };
 }
 
 const isDead = (row: ApiKey, now: number): boolean =>

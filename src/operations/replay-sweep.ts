@@ -36,6 +36,7 @@ const FAILED: readonly RunStatus[] = ["failed", "timed_out", "crashed", "expired
  * Replays every run of a selection, newest first, as a new batch operation of the same job.
  *
  * @param after `next` of the request before, or null.
+ * @param max of runs in this request.
  * @throws ApiError `not_found`; `validation_failed` for a status that is not terminal; `conflict` for a disabled job.
  */
 export async function replaySelection(
@@ -44,6 +45,7 @@ export async function replaySelection(
   selection: Selection,
   context: ReplayContext,
   after: string | null,
+  max = MAX_SWEEP,
 ): Promise<SweepOutcome> {
   const { home, filter } = await resolveSelection(env, caller, selection, context.project);
   // A run that has just ended must not be left out.
@@ -51,7 +53,7 @@ export async function replaySelection(
     throw new ApiError("unavailable", "the list of runs is behind; try again", { retryAfterSecs: 1 });
   }
   const batch = await openBatch(env, home, caller, selection, context);
-  const runs = new Sweep(env, filter, after);
+  const runs = new Sweep(env, filter, after, max);
   const sweep = { operationId: batch.batch_id, replayed: 0 };
   try {
     let index = 0;
@@ -74,22 +76,24 @@ export async function replaySelection(
   return { ...sweep, next: runs.next };
 }
 
-/** The runs of a filter, page by page, at most `MAX_SWEEP` of them. */
+/** The runs of a filter, page by page, at most `max` of them. */
 class Sweep {
   /** The key to go on after; null once the end is reached. */
   next: string | null;
   private readonly env: Env;
   private readonly filter: RunFilter;
+  private readonly max: number;
 
-  constructor(env: Env, filter: RunFilter, after: string | null) {
+  constructor(env: Env, filter: RunFilter, after: string | null, max: number) {
     this.env = env;
     this.filter = filter;
     this.next = after;
+    this.max = max;
   }
 
   async *read(): AsyncGenerator<RunRecord> {
-    for (let read = 0, pages = 0; read < MAX_SWEEP && pages < MAX_PAGES; pages++) {
-      const page = await listRuns(this.env, this.filter, this.next, Math.min(PAGE, MAX_SWEEP - read));
+    for (let read = 0, pages = 0; read < this.max && pages < MAX_PAGES; pages++) {
+      const page = await listRuns(this.env, this.filter, this.next, Math.min(PAGE, this.max - read));
       read += page.rows.length;
       this.next = page.next;
       yield* page.rows;

@@ -7,7 +7,7 @@ import { runStatuses } from "../store/run-statuses.ts";
 import { findRun } from "../store/runs.ts";
 import type { Caller } from "./authorize.ts";
 import { findHome, findJobForRuns, type Home, homeOf } from "./ledger-home.ts";
-import { type ShownRun, showRun } from "./runs.ts";
+import { loadRun, type ShownRun, showRun } from "./runs.ts";
 
 /** What a bulk request did to one of its runs. */
 export interface SteerResult {
@@ -43,7 +43,7 @@ export async function cancelRun(env: Env, caller: Caller, id: string, project?: 
   const answer = await coordinatorOf(env, home.id).cancelRun(id);
   switch (answer.kind) {
     case "canceled":
-      return showRun(env, answer.run);
+      return showRun(env, await loadRun(env, home, id));
     case "terminal":
       throw alreadyEnded(answer.status);
     case "not_found": {

@@ -36,8 +36,13 @@ export async function loadRun(env: Env, home: Home, id: string): Promise<RunReco
 }
 
 /** The same, or null. The coordinator is asked first: it forgets a run only once the copy has it. */
-export const seekRun = async (env: Env, home: Home, id: string): Promise<RunRecord | null> =>
-  (await coordinatorOf(env, home.id).getRun(id)) ?? (await findRun(env, home.project_id, id));
+export async function seekRun(env: Env, home: Home, id: string): Promise<RunRecord | null> {
+  const live = await coordinatorOf(env, home.id).getRun(id);
+  if (live && (live.payload !== null || live.payload_ref !== null)) return live;
+  const copy = await findRun(env, home.project_id, id);
+  // Of a run that has just ended the coordinator no longer keeps a payload that the copy has.
+  return live ? { ...live, payload: copy?.payload ?? null, payload_ref: copy?.payload_ref ?? null } : copy;
+}
 
 /** A page of runs, newest first, as the copy knows them. `after` and `next` are keys, see store/runs. */
 export async function pageOfRuns(

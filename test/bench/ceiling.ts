@@ -20,7 +20,7 @@ export async function startCeiling(root: string): Promise<Ceiling> {
   const config = join(import.meta.dirname, "ceiling.toml");
   const where = ["--ip", "127.0.0.1", "--port", String(port), "--inspector-port", "0", "--persist-to", folder];
   const quiet = ["--show-interactive-dev-session=false", "--log-level", "warn"];
-  const child = spawnWrangler(root, ["dev", "-c", config, ...where, ...quiet], log);
+  const child = spawnWrangler(root, ["dev", "-c", config, ...where, ...quiet], folder, log);
   closeSync(log);
   const url = `http://127.0.0.1:${port}`;
   while (!(await isUp(url))) {

@@ -1,5 +1,6 @@
 import { describe, expect, inject, test } from "vitest";
 import { beginCall, type PreparedCall } from "../../src/delivery/call.ts";
+import { Deadlines } from "../../src/delivery/deadlines.ts";
 import { MAX_RESULT_BYTES, resultOf } from "../../src/delivery/response-body.ts";
 import type { CallOutcome } from "../../src/domain/call.ts";
 import { MAX_BODY_BYTES } from "../../src/domain/run.ts";
@@ -17,8 +18,11 @@ const prepared = (path: string, over: Partial<PreparedCall> = {}): PreparedCall 
   ...over,
 });
 
+/** One for all calls of the file, as one serves all calls of an invocation. */
+const deadlines = new Deadlines();
+
 const call = (path: string, over: Partial<PreparedCall> = {}): Promise<CallOutcome> =>
-  beginCall(prepared(path, over)).outcome;
+  beginCall(prepared(path, over), deadlines).outcome;
 
 type Answered = Extract<CallOutcome, { kind: "response" }>;
 
@@ -206,7 +210,7 @@ describe("an answer that never comes whole", () => {
     async (path) => {
       const mark = crypto.randomUUID();
       const target = `${path}${path.includes("?") ? "&" : "?"}mark=${mark}`;
-      const flight = beginCall(prepared(target));
+      const flight = beginCall(prepared(target), deadlines);
       await expect.poll(async () => (await logged(mark)).length).toBe(1);
       flight.abort();
       expect(await flight.outcome).toEqual({ kind: "aborted" });
@@ -215,13 +219,25 @@ describe("an answer that never comes whole", () => {
   );
 
   test("canceled before it left, and after it ended", async () => {
-    const early = beginCall(prepared("/ok"));
+    const early = beginCall(prepared("/ok"), deadlines);
     early.abort();
     expect(await early.outcome).toEqual({ kind: "aborted" });
-    const late = beginCall(prepared("/ok"));
+    const late = beginCall(prepared("/ok"), deadlines);
     expect(await late.outcome).toEqual(ok('{"ok":true}'));
     late.abort();
     expect(await late.outcome).toEqual(ok('{"ok":true}'));
+  });
+
+  test("of calls with different deadlines each is hung up at its own, and the rest go on", async () => {
+    const deadlines = new Deadlines();
+    const ended: number[] = [];
+    const begin = (timeout_ms: number, path: string): Promise<void> =>
+      beginCall(prepared(path, { timeout_ms }), deadlines).outcome.then((outcome) => {
+        expect(outcome.kind).toBe(path === "/hang" ? "timeout" : "response");
+        ended.push(timeout_ms);
+      });
+    await Promise.all([begin(400, "/hang"), begin(100, "/hang"), begin(10_000, "/slow?ms=600"), begin(250, "/hang")]);
+    expect(ended).toEqual([100, 250, 400, 10_000]);
   });
 
   test("a header that cannot be sent fails the call, not the consumer", async () => {

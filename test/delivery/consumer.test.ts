@@ -306,8 +306,8 @@ describe("a ticket, with the real coordinator", () => {
       items(100),
     );
     // Doubled tickets: two consumers share the work and never make each other's calls.
-    await Promise.all([consume(ticket, env), consume(ticket, env)]);
-    await settled(coordinator, runs, "completed");
+    console.log("ENDS", await Promise.all([consume(ticket, env), consume(ticket, env)]), await coordinator.health());
+    await settled(coordinator, runs, "completed").catch(async (e) => { console.log("HEALTH", await coordinator.health(), (await Promise.all(runs.map((r) => statusOf(coordinator, r).then(s=>s.status,e=>String(e))))).filter(x=>x!=="completed")); throw e; });
     const calls = await logged(mark);
     expect(perRun(calls)).toEqual(new Map(runs.map((r) => [r, 2])));
     expect(new Set(calls.map((c) => c.headers["x-attempt"]))).toEqual(new Set(["1", "2"]));

@@ -1,5 +1,6 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env as platform } from "cloudflare:workers";
+import { expect, vi } from "vitest";
 import { coordinatorOf } from "../../src/coordinator/client.ts";
 import type { AcceptItem, RejectedItem } from "../../src/coordinator/protocol.ts";
 import { ledgerId } from "../../src/domain/id.ts";
@@ -7,8 +8,6 @@ import type { Job, JobSpec } from "../../src/domain/job.ts";
 import type { RunStatus } from "../../src/domain/run.ts";
 import type { Env } from "../../src/env.ts";
 import { createApp } from "../../src/http/app.ts";
-import { registerBatchOperations } from "../../src/http/routes/batch-operations.ts";
-import { registerRuns } from "../../src/http/routes/runs.ts";
 import { configOf } from "../../src/operations/jobs.ts";
 
 /** A project with a key, jobs that are paused so that nothing moves by itself, and requests to the real face. */
@@ -16,8 +15,6 @@ import { configOf } from "../../src/operations/jobs.ts";
 export const env = platform as unknown as Env;
 export const ADMIN = "test-admin-token-0123456789abcdef0123456789";
 const app = createApp();
-registerRuns(app);
-registerBatchOperations(app);
 
 export interface Answer<B = Record<string, unknown>> {
   status: number;
@@ -50,6 +47,55 @@ export async function call<B = AnyBody>(
   const text = await response.text();
   return { status: response.status, body: JSON.parse(text) as B, text, headers: response.headers };
 }
+
+export interface RunBody {
+  id: string;
+  status: string;
+  payload: unknown;
+  payload_hash: string | null;
+  result: unknown;
+  tags: Record<string, string>;
+  metadata: Record<string, string>;
+  priority: number;
+  concurrency_key: string | null;
+  triggered_by: string;
+  created_by: string;
+  replayed_run_id: string | null;
+  batch_id: string | null;
+  max_attempts: number;
+  attempts: { duration_ms: number | null }[];
+}
+/** A page of a list. */
+export interface List<T> {
+  data: T[];
+  next_cursor: string | null;
+  has_more: boolean;
+  as_of: string;
+}
+/** What a bulk request did to a run. */
+export interface Result {
+  id: string;
+  outcome: string;
+  status: string | null;
+  new_run_id: string | null;
+  error: { code: string; message: string } | null;
+}
+
+/** Status and code of an error. */
+export const code = (answer: Answer<unknown>) => [answer.status, (answer.body as ErrorBody).error.code];
+/** The fields that an error names. */
+export const paths = (answer: Answer<unknown>) => (answer.body as ErrorBody).error.details.map((d) => d.path);
+
+/** Asks again until the copy has it. */
+export const until = <T>(ask: () => Promise<T>, done: (answer: T) => boolean): Promise<T> =>
+  vi.waitFor(
+    async () => {
+      const answer = await ask();
+      expect(done(answer)).toBe(true);
+      return answer;
+    },
+    { timeout: 10_000, interval: 20 },
+  );
 
 let made = 0;
 

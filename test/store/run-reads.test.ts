@@ -1,7 +1,6 @@
-import { env as platform } from "cloudflare:workers";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
-import { type BatchRecord, zeroCounts } from "../../src/domain/batch.ts";
+import type { BatchRecord } from "../../src/domain/batch.ts";
 import { ledgerId } from "../../src/domain/id.ts";
 import { RUN_STATUSES, type RunRecord, type RunStatus, type TriggeredBy } from "../../src/domain/run.ts";
 import type { Env } from "../../src/env.ts";
@@ -9,103 +8,7 @@ import { listBatchItems } from "../../src/store/batch-items.ts";
 import { type BatchFilter, findBatch, listBatches } from "../../src/store/batches.ts";
 import { findRun, findRuns, listRuns, type RunFilter } from "../../src/store/runs.ts";
 import { type Page, SCAN_BOUNDS } from "../../src/store/scan.ts";
-
-const env = platform as unknown as Env;
-const PROJECT = "01900000-0000-7000-8000-0000000000aa";
-const OTHER = "01900000-0000-7000-8000-0000000000bb";
-const AT = 1_800_000_000_000;
-
-interface Seed {
-  at: number;
-  seq: number;
-  project?: string;
-  job?: number;
-  batch?: string | null;
-  index?: number | null;
-  status?: RunStatus;
-  triggered_by?: TriggeredBy;
-  key?: string | null;
-  tags?: Record<string, string | undefined> | undefined;
-  payload?: string | null;
-}
-
-const jobId = (n: number): string => `01900000-0000-7000-8000-${n.toString(16).padStart(12, "0")}`;
-const runId = (s: Seed): string => ledgerId({ at: s.at, seq: s.seq, lane: 0, job: s.job ?? 1 });
-
-const docOf = (s: Seed) => ({
-  job_version: 1,
-  job_version_id: "ver_0123456789",
-  waiting_for: null,
-  earliest_start_at: null,
-  attempt: 1,
-  max_attempts: 3,
-  payload_ref: null,
-  result: '{"n":12345678901234567890}',
-  result_ref: null,
-  result_truncated: false,
-  error: null,
-  metadata: {},
-  priority: 0,
-  rate_limit_keys: null,
-  idempotency_key: null,
-  created_by: "admin",
-  scheduled_at: null,
-  next_attempt_at: null,
-  created_at: s.at,
-  started_at: null,
-  finished_at: null,
-  expires_at: null,
-  replayed_run_id: null,
-  used_fallback: false,
-  attempts: [],
-});
-
-/** Rows as the projection writes them, through plain SQL. */
-async function insertRuns(seeds: Seed[]): Promise<void> {
-  for (let i = 0; i < seeds.length; i += 1_000) {
-    const rows = seeds
-      .slice(i, i + 1_000)
-      .map((s) => [
-        s.project ?? PROJECT,
-        runId(s),
-        jobId(s.job ?? 1),
-        s.batch ?? null,
-        s.index ?? null,
-        s.status ?? "queued",
-        s.triggered_by ?? "api",
-        s.key ?? null,
-        s.tags ? JSON.stringify(s.tags) : null,
-        s.payload === undefined ? "{}" : s.payload,
-        JSON.stringify(docOf(s)),
-      ]);
-    await env.DB.prepare(
-      `INSERT INTO runs (project_id, id, job_id, batch_id, batch_index, status, triggered_by, concurrency_key, tags, payload, doc, ver)
-       SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, value->>9, value->>10, 1
-       FROM json_each(?) WHERE true ON CONFLICT DO NOTHING`,
-    )
-      .bind(JSON.stringify(rows))
-      .run();
-  }
-}
-
-async function insertBatches(rows: { id: string; project: string; job: string; status: string; at: number }[]) {
-  await env.DB.prepare(
-    `INSERT INTO batches (project_id, id, job_id, status, ver, doc)
-     SELECT value->>0, value->>1, value->>2, value->>3, 1, value->>4 FROM json_each(?)`,
-  )
-    .bind(
-      JSON.stringify(
-        rows.map((r) => [
-          r.project,
-          r.id,
-          r.job,
-          r.status,
-          JSON.stringify({ id: r.id, job_id: r.job, status: r.status, created_at: r.at, counts: zeroCounts() }),
-        ]),
-      ),
-    )
-    .run();
-}
+import { AT, docOf, env, insertBatches, insertRuns, jobId, OTHER, PROJECT, runId, type Seed } from "./run-rows.ts";
 
 /** Every page from the first to the last; fails where the list does not end. */
 async function walk<R>(

@@ -7,7 +7,7 @@ import { detailsOf } from "../../domain/strict.ts";
 import { projectScope, resolveProject } from "../../operations/authorize.ts";
 import * as editing from "../../operations/job-editing.ts";
 import { findJob, listJobs } from "../../operations/jobs.ts";
-import { creates, secured, writes } from "../auth.ts";
+import { creates, honoursIfMatch, secured, writes } from "../auth.ts";
 import type { App, AppEnv } from "../context.ts";
 import { etagOf, ifMatch } from "../etag.ts";
 import { BY_ID, pageAnswer, pageRequest } from "../list.ts";
@@ -57,8 +57,9 @@ const update = createRoute({
   tags,
   summary: "Change a job",
   description:
-    "A change of any value makes a new version; one that changes nothing makes none. It is in force when this is answered. `If-Match` is honoured.",
+    "A change of any value makes a new version; one that changes nothing makes none. It is in force when this is answered.",
   ...writes("jobs:write"),
+  ...honoursIfMatch(),
   request: { ...request, body: jsonBody(updateJobBody) },
   responses: { 200: jobAnswer("The job"), ...errors(400, 404, 409, 412, 413, 415, 422) },
 });
@@ -68,8 +69,9 @@ const remove = createRoute({
   path: "/v1/jobs/{job}",
   tags,
   summary: "Delete a job",
-  description: "Cancels what waits, lets what executes finish; its runs stay readable. `If-Match` is honoured.",
+  description: "Cancels what waits, lets what executes finish; its runs stay readable.",
   ...secured("jobs:write"),
+  ...honoursIfMatch(),
   request,
   responses: { 204: { description: "Deleted" }, ...errors(404, 409, 412, 422) },
 });

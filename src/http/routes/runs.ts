@@ -11,7 +11,6 @@ import { BY_INDEX, scannedAnswer } from "../scanned-list.ts";
 import { errors, idParam, jobParam, json, projectQuery } from "../wire/common.ts";
 import { rawJson } from "../wire/raw-json.ts";
 import { deadRunQuery, runList, runQuery, runToWire, runWithAttempts, runWithAttemptsToWire } from "../wire/runs.ts";
-import { registerRunSteering } from "./run-steering.ts";
 
 const tags = ["Runs"];
 const COPY_NOTE =
@@ -101,6 +100,4 @@ export function registerRuns(app: App): void {
     const run = await getRun(c.env, c.var.caller, c.req.valid("param").id, c.req.valid("query").project_id);
     return rawJson(c, runWithAttemptsToWire(run), 200);
   });
-
-  registerRunSteering(app);
 }

@@ -11,13 +11,11 @@ export const runStatus = z.enum(RUN_STATUSES).openapi("RunStatus");
 
 export const TRIGGERED_BY = ["api", "bulk", "cron", "import", "workflow", "replay", "rpc"] as const;
 
-const runError = z
-  .object({
-    class: z.enum(["client", "auth", "rate_limited", "server", "timeout", "connection", "blocked", "lost"]),
-    message: z.string(),
-    http_status: z.int().nullable(),
-  })
-  .openapi("RunError");
+const runError = z.object({
+  class: z.enum(["client", "auth", "rate_limited", "server", "timeout", "connection", "blocked", "lost"]),
+  message: z.string(),
+  http_status: z.int().nullable(),
+});
 
 const attempt = z
   .object({

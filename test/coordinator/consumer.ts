@@ -1,0 +1,131 @@
+import {
+  type CallGrant,
+  type CallOutcome,
+  type CallReport,
+  CONSUMER_SILENCE_MS,
+  type ExchangeRequest,
+} from "../../src/coordinator/protocol.ts";
+import type { ResultKind } from "./steps.ts";
+
+export interface Call {
+  seq: number;
+  attempt: number;
+  fallback: boolean;
+  startedAt: number | null;
+  told: boolean;
+}
+
+const response = (http_status: number, retry_after_ms: number | null = null): CallOutcome => ({
+  kind: "response",
+  http_status,
+  result: http_status === 200 ? '{"answer":42}' : null,
+  truncated: false,
+  retry_after_ms,
+});
+
+const OUTCOMES: Record<ResultKind, CallOutcome> = {
+  success: response(200),
+  rejected: response(400),
+  throttled: response(429, 2_000),
+  broken: response(503),
+  timeout: { kind: "timeout" },
+  connection: { kind: "connection", message: "reset" },
+  blocked: { kind: "blocked", message: "not allowed" },
+  given_back: { kind: "given_back", reason: "late" },
+  given_back_later: { kind: "given_back", reason: "unreadable", delay_ms: 2_000 },
+  aborted: { kind: "aborted" },
+};
+
+/** One invocation of the consumer, as its side of the protocol sees it. */
+export class Invocation {
+  readonly nonce: string;
+  readonly ticket: string;
+  readonly boot: string | null;
+  /** In flight, or granted and not yet begun. */
+  readonly calls = new Map<number, Call>();
+  /** Sent, and its answer has not come. */
+  unanswered: ExchangeRequest | null = null;
+  ended = false;
+  private sequence = 0;
+  /** Of the first sending of the last acknowledged request. */
+  private acknowledgedAt: number;
+  private sentAt: number;
+
+  constructor(nonce: string, ticket: string, boot: string | null, now: number) {
+    this.nonce = nonce;
+    this.ticket = ticket;
+    this.boot = boot;
+    this.acknowledgedAt = now;
+    this.sentAt = now;
+  }
+
+  /** A consumer that hears nothing for long aborts its calls. */
+  isLive(now: number): boolean {
+    return !this.ended && now < this.acknowledgedAt + CONSUMER_SILENCE_MS;
+  }
+
+  /** Calls its endpoint may see now. */
+  inFlight(now: number): Call[] {
+    return this.isLive(now) ? [...this.calls.values()] : [];
+  }
+
+  begin(n: number, now: number): void {
+    for (const call of this.calls.values()) {
+      if (n-- <= 0) return;
+      call.startedAt ??= now;
+    }
+  }
+
+  request(want: number, results: ResultKind[], leaving: boolean, now: number): ExchangeRequest {
+    const reports = this.reports(results, now);
+    const started: ExchangeRequest["started"] = [];
+    for (const call of this.calls.values()) {
+      if (call.startedAt === null || call.told) continue;
+      call.told = true;
+      started.push({ seq: call.seq, at: call.startedAt });
+    }
+    const request: ExchangeRequest = {
+      ticket: this.ticket,
+      nonce: this.nonce,
+      sequence: ++this.sequence,
+      boot: this.boot,
+      want: leaving ? 0 : want,
+      plans: [],
+      results: reports,
+      started,
+      leaving,
+    };
+    this.sentAt = now;
+    this.unanswered = request;
+    return request;
+  }
+
+  reports(results: ResultKind[], now: number): CallReport[] {
+    const reports: CallReport[] = [];
+    for (const [seq, call] of [...this.calls].slice(0, results.length)) {
+      const asked = results[reports.length] ?? "success";
+      const begun = call.startedAt !== null;
+      // What has begun is not given back, and what has not begun has no outcome but that.
+      const kind = begun && asked.startsWith("given_back") ? "success" : asked;
+      const isNothing = kind.startsWith("given_back") || (kind === "aborted" && !begun);
+      const startedAt = isNothing ? null : (call.startedAt ?? now);
+      const { attempt, fallback } = call;
+      reports.push({ seq, attempt, fallback, started_at: startedAt, finished_at: now, outcome: OUTCOMES[kind] });
+      this.calls.delete(seq);
+    }
+    return reports;
+  }
+
+  acknowledged(calls: CallGrant[]): void {
+    this.unanswered = null;
+    this.acknowledgedAt = this.sentAt;
+    for (const { seq, attempt, fallback } of calls) {
+      this.calls.set(seq, { seq, attempt, fallback, startedAt: null, told: false });
+    }
+  }
+
+  end(): void {
+    this.ended = true;
+    this.unanswered = null;
+  }
+}

@@ -1,0 +1,156 @@
+import { expect } from "vitest";
+import { type BatchFacts, batchStatus } from "../../src/domain/batch.ts";
+import { isTerminal } from "../../src/domain/run.ts";
+import type { Play } from "./play.ts";
+import type { RefBatch } from "./reference.ts";
+import { env } from "./world.ts";
+
+/** What holds after every step, as the lane's methods show it. Answers whether D1 has everything. */
+export async function holdsAtTheLane(play: Play): Promise<boolean> {
+  const { reference, world } = play;
+  const shown = await world.show(
+    reference.runs.map((run) => run.id),
+    reference.batches.map((batch) => batch.id),
+  );
+  reference.runs.forEach((run, i) => {
+    const record = shown.runs[i] ?? null;
+    if (record === null) {
+      // D1 knows it.
+      if (!isTerminal(run.status)) throw new Error(`run ${run.seq} is ${run.status} and cannot be read`);
+      return;
+    }
+    expect({ seq: run.seq, status: record.status, index: record.batch_index }).toEqual({
+      seq: run.seq,
+      status: run.status,
+      index: run.index,
+    });
+    if (!isTerminal(run.status)) expect(record.payload).toBe(run.payload);
+    expect(record.attempt).toBeLessThanOrEqual(record.max_attempts);
+    if (record.status === "delayed") expect(record.earliest_start_at).toBe(run.due);
+  });
+  reference.batches.forEach((batch, i) => {
+    const record = shown.batches[i] ?? null;
+    if (record === null) expect(batch.finishedAt).not.toBe(null);
+    else play.watchBatch(record, batch);
+  });
+  const count = (...statuses: string[]): number => reference.runs.filter((run) => statuses.includes(run.status)).length;
+  expect(shown.health).toMatchObject({
+    waiting: count("delayed", "queued"),
+    executing: count("executing"),
+    concurrency_now: reference.held().length,
+  });
+  return shown.copied;
+}
+
+/** What holds of the copy in D1, in whatever version it is. */
+export async function holdsInTheCopy(play: Play, isComplete: boolean): Promise<void> {
+  const { reference, world } = play;
+  const byId = new Map(reference.runs.map((run) => [run.id, run]));
+  const copies = await world.copies();
+  for (const copy of copies) {
+    const run = byId.get(copy.id);
+    if (!run) throw new Error(`D1 holds ${copy.id}, which was never created`);
+    if (isTerminal(copy.doc.status ?? copy.status)) expect(copy.status).toBe(run.status);
+    if (!isComplete) continue;
+    // A grant alone is not copied.
+    const expected = run.status === "dequeued" ? ["queued", "dequeued"] : [run.status];
+    expect(expected, `the copy of ${run.seq}`).toContain(copy.status);
+  }
+  if (isComplete) expect(copies.length).toBe(reference.runs.length);
+  for (const record of await world.batchCopies()) {
+    const { item_count, created_count, duplicate_count, rejected_count, counts } = record;
+    expect(item_count).toBe(created_count + duplicate_count + rejected_count);
+    expect(created_count).toBe(Object.values(counts).reduce((a, b) => a + b, 0));
+    expect(Math.min(...Object.values(counts))).toBeGreaterThanOrEqual(0);
+    const seen = play.ends.get(record.id);
+    if (record.finished_at !== null && seen !== undefined) expect(record.finished_at).toBe(seen);
+    if (record.finished_at !== null) play.ends.set(record.id, record.finished_at);
+  }
+}
+
+const HOURS_MS = 3_600_000;
+
+/**
+ * Everything that stood in the way is lifted, and consumers that behave come for every ticket: every run ends, D1 knows it
+ * byte for byte, and the lane holds nothing any more.
+ */
+export async function holdsInTheEnd(play: Play): Promise<void> {
+  const { reference, world } = play;
+  world.d1 = "fine";
+  for (const slot of play.slots) if (slot !== null) play.kill(slot);
+  await play.configure({ enabled: true, max_concurrency: 4 }, false, false);
+  for (const batch of reference.batches) {
+    await world.stub.sealBatch(batch.id, null);
+    batch.sealed = true;
+  }
+  reference.conclude(play.now);
+  const until = play.now + 2 * HOURS_MS;
+  while (play.now < until) {
+    while (world.tickets.length > 0) await serve(play);
+    const isOver = reference.runs.every((run) => isTerminal(run.status)) && (await world.alarm()) === null;
+    if (isOver) break;
+    const alarm = (await world.alarm()) ?? until;
+    await play.pass(Math.max(0, Math.min(alarm, until) - play.now));
+  }
+  expect(reference.runs.filter((run) => !isTerminal(run.status)).map((run) => [run.seq, run.status])).toEqual([]);
+  expect(await holdsAtTheLane(play)).toBe(true);
+  await holdsInTheCopy(play, true);
+  expect(await world.leftovers()).toEqual({});
+  const lane = await world.laneDoc();
+  expect({ ...lane.counts, retrying: lane.retrying }).toEqual({
+    delayed: 0,
+    queued: 0,
+    dequeued: 0,
+    executing: 0,
+    retrying: 0,
+  });
+  await payloadsHold(play);
+  for (const record of await world.batchCopies()) {
+    const batch = reference.batches.find((b) => b.id === record.id);
+    if (batch) await batchEnds(play, batch);
+  }
+  expect((await world.batchCopies()).length).toBe(reference.batches.length);
+}
+
+/** One ticket, from the first exchange to the last. */
+async function serve(play: Play): Promise<void> {
+  const invocation = play.invocation();
+  for (let i = 0; i < 1_000; i++) {
+    const results = [...invocation.calls.keys()].map(() => "success" as const);
+    const request = invocation.request(play.width, results, false, play.now);
+    const answer = await play.send(invocation, request);
+    play.arrive(invocation, request, answer);
+    if (invocation.ended) return;
+  }
+  throw new Error("a consumer is kept for ever");
+}
+
+async function payloadsHold(play: Play): Promise<void> {
+  const byId = new Map((await play.world.copies()).map((copy) => [copy.id, copy]));
+  for (const run of play.reference.runs) {
+    const copy = byId.get(run.id);
+    const ref = copy?.doc.payload_ref ?? null;
+    const payload = ref === null ? copy?.payload : await (await env.BLOBS.get(ref))?.text();
+    expect(payload).toBe(run.payload);
+  }
+}
+
+async function batchEnds(play: Play, batch: RefBatch): Promise<void> {
+  const record = (await play.world.batchCopies()).find((r) => r.id === batch.id);
+  if (!record) throw new Error(`batch ${batch.seq} is not in D1`);
+  play.watchBatch(record, batch);
+  const facts: BatchFacts = {
+    sealed: true,
+    interrupted: false,
+    paused: false,
+    cancelRequested: batch.canceled,
+    stopped: batch.stopped,
+    created: play.reference.runsOf(batch).length,
+    counts: play.reference.counts(batch),
+  };
+  expect(record.status).toBe(batchStatus(facts));
+  expect(record.finished_at).not.toBe(null);
+  const turnedAway = batch.outcomes.flatMap((outcome, i) => (outcome.o === "created" ? [] : [[i, outcome.o]]));
+  const rows = await play.world.itemCopies(batch.id);
+  expect(rows.map((row) => [row.item_index, row.outcome])).toEqual(turnedAway);
+}

@@ -1,0 +1,285 @@
+import { type Schema, Validator } from "@cfworker/json-schema";
+import { beforeAll, describe, expect, test, vi } from "vitest";
+import { createApp } from "../../src/http/app.ts";
+import { type Answer, ask, newProject, type Question } from "./ask.ts";
+
+/** The document describes every route, and the answers fit it (issue: the document comes from what validates). */
+
+interface Operation {
+  summary?: string;
+  security?: unknown[];
+  "x-required-scope"?: string;
+  parameters?: { name: string; in: string; required?: boolean }[];
+  requestBody?: { required?: boolean; content: Record<string, unknown> };
+  responses: Record<string, { description: string; content?: Record<string, { schema: Json }> }>;
+}
+type Json = { [name: string]: unknown };
+
+interface Document {
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Json> };
+}
+
+const OPEN = ["/health", "/health/ready", "/openapi.json", "/docs"];
+const ABSENT = "019c2f6e-7d80-7a3b-9c55-0000000002a1";
+
+let document: Document;
+let operations: { name: string; method: string; path: string; operation: Operation }[];
+let project: { id: string; slug: string; key: string };
+
+beforeAll(async () => {
+  project = await newProject();
+  document = (await ask("GET", "/openapi.json", { key: null })).body;
+  operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({
+      name: `${method.toUpperCase()} ${path}`,
+      method: method.toUpperCase(),
+      path,
+      operation,
+    })),
+  );
+});
+
+/** A schema without references, whose objects have no properties but those that it names. */
+function closed(schema: Json, depth = 0): Json {
+  if (depth > 30) throw new Error("a schema refers to itself");
+  const inner = (part: unknown): Json => closed(part as Json, depth + 1);
+  if (typeof schema.$ref === "string") {
+    const target = document.components.schemas[schema.$ref.split("/").at(-1) ?? ""];
+    if (!target) throw new Error(`${schema.$ref} leads nowhere`);
+    return inner(target);
+  }
+  if (Array.isArray(schema.allOf)) {
+    const parts = schema.allOf.map(inner);
+    if (!parts.some((p) => p.properties)) return Object.assign({}, ...parts);
+    return closed(
+      {
+        type: parts[0]?.type,
+        properties: Object.assign({}, ...parts.map((p) => p.properties)),
+        required: parts.flatMap((p) => (p.required as string[] | undefined) ?? []),
+      },
+      depth + 1,
+    );
+  }
+  const copy: Json = { ...schema };
+  for (const list of ["anyOf", "oneOf"]) if (Array.isArray(copy[list])) copy[list] = copy[list].map(inner);
+  if (copy.items) copy.items = inner(copy.items);
+  if (typeof copy.additionalProperties === "object") copy.additionalProperties = inner(copy.additionalProperties);
+  if (copy.properties) {
+    copy.properties = Object.fromEntries(Object.entries(copy.properties).map(([name, p]) => [name, inner(p)]));
+    copy.additionalProperties ??= false;
+  }
+  return copy;
+}
+
+/** Fails unless an answer is one that the document describes. */
+function expectDocumented(name: string, answer: Answer): void {
+  const found = operations.find((o) => o.name === name);
+  const described = found?.operation.responses[String(answer.status)];
+  if (!described)
+    throw new Error(`${name} answered ${answer.status}, which is not described: ${JSON.stringify(answer.body)}`);
+  const type = (answer.headers.get("Content-Type") ?? "").split(";")[0] ?? "";
+  if (!described.content) {
+    expect([name, answer.body]).toEqual([name, ""]);
+    return;
+  }
+  const content = described.content[type];
+  if (!content) throw new Error(`${name} answered ${answer.status} in ${type}, which is not described`);
+  const { valid, errors } = new Validator(closed(content.schema) as Schema, "2020-12", false).validate(answer.body);
+  expect({ name, status: answer.status, valid, errors: valid ? [] : errors }).toEqual({
+    name,
+    status: answer.status,
+    valid: true,
+    errors: [],
+  });
+}
+
+describe("the document", () => {
+  test("has every registered route, in full, and no other", () => {
+    const registered = createApp()
+      .routes.filter((r) => r.method !== "ALL")
+      .map((r) => `${r.method} ${r.path.replace(/:([a-z_]+)/g, "{$1}")}`);
+    expect([...new Set(registered)].sort()).toEqual(operations.map((o) => o.name).sort());
+  });
+
+  test("says who may use a route, what it takes and what it answers", () => {
+    for (const { name, path, operation } of operations) {
+      expect(operation.summary, name).toBeTruthy();
+      const statuses = Object.keys(operation.responses);
+      expect(statuses, name).toContain("500");
+      const inPath = (operation.parameters ?? []).filter((p) => p.in === "path");
+      expect(
+        inPath.map((p) => `{${p.name}}`),
+        name,
+      ).toEqual(path.match(/\{\w+\}/g) ?? []);
+      if (OPEN.includes(path)) {
+        expect(operation.security, name).toBeUndefined();
+        continue;
+      }
+      expect(operation.security, name).toEqual([{ bearer: [] }]);
+      expect(operation["x-required-scope"], name).toMatch(/^(admin|[a-z]+:[a-z]+)$/);
+      expect(statuses, name).toEqual(expect.arrayContaining(["401", "403", "422", "503"]));
+      if (inPath.length > 0) expect(statuses, name).toContain("404");
+      if (operation.requestBody) expect(statuses, name).toEqual(expect.arrayContaining(["400", "413", "415"]));
+    }
+  });
+
+  test("refers to nothing that it lacks", () => {
+    for (const { operation } of operations) {
+      for (const { content } of Object.values(operation.responses)) {
+        for (const { schema } of Object.values(content ?? {})) expect(closed(schema)).toBeDefined();
+      }
+    }
+  });
+});
+
+describe("an error of every route fits the document", () => {
+  const absentPath = (path: string): string => path.replaceAll(/\{\w+\}/g, ABSENT);
+  const secured = () => operations.filter((o) => !OPEN.includes(o.path));
+
+  test("without a key", async () => {
+    for (const { name, method, path } of secured()) {
+      const answer = await ask(method, absentPath(path), { key: null });
+      expect([name, answer.status]).toEqual([name, 401]);
+      expectDocumented(name, answer);
+    }
+  });
+
+  test("with an unknown parameter, where parameters are taken", async () => {
+    for (const { name, method, path, operation } of secured()) {
+      if (!(operation.parameters ?? []).some((p) => p.in === "query")) continue;
+      const body = operation.requestBody ? { body: {} } : {};
+      const answer = await ask(method, `${absentPath(path)}?no_such_parameter=1`, body);
+      expect([name, answer.status]).toEqual([name, 422]);
+      expectDocumented(name, answer);
+    }
+  });
+
+  test("of an object that is not there", async () => {
+    for (const { name, method, path, operation } of secured()) {
+      if (!path.includes("{") || operation.requestBody?.required) continue;
+      const key = operation["x-required-scope"] === "admin" ? {} : { key: project.key };
+      const answer = await ask(method, absentPath(path), key);
+      expect([name, answer.status]).toEqual([name, 404]);
+      expectDocumented(name, answer);
+    }
+  });
+
+  test("with a body of another type, and with half a body", async () => {
+    for (const { name, method, path, operation } of secured()) {
+      if (!operation.requestBody) continue;
+      const key = operation["x-required-scope"] === "admin" ? {} : { key: project.key };
+      // What is judged first, the object or the body, is the route's own affair.
+      for (const [headers, body, expected] of [
+        [{ "Content-Type": "text/csv" }, "a,b", [415, 404]],
+        [{ "Content-Type": "application/json" }, '{"name":', [400, 404]],
+      ] as const) {
+        const needed = (operation.parameters ?? []).filter((p) => p.in === "query" && p.required);
+        const query = needed.map((p) => `${p.name}=0`).join("&");
+        const answer = await ask(method, `${absentPath(path)}?${query}`, { ...key, body, headers });
+        expect(expected, `${name}: ${answer.status}`).toContain(answer.status);
+        expectDocumented(name, answer);
+      }
+    }
+  });
+});
+
+test("a success of every route fits the document", async () => {
+  const seen = new Set<string>();
+  /** Asks a route by its name, with the path's parameters filled in. */
+  const use = async (
+    name: string,
+    values: string[] = [],
+    question: Question & { query?: string } = {},
+  ): Promise<Answer["body"]> => {
+    const [method = "", template = ""] = name.split(" ");
+    const path = values.reduce((p, value) => p.replace(/\{\w+\}/, value), template);
+    const answer = await ask(method, path + (question.query ?? ""), { key: project.key, ...question });
+    expect([name, answer.status < 300, answer.body]).toEqual([name, true, answer.body]);
+    expectDocumented(name, answer);
+    seen.add(name);
+    return answer.body;
+  };
+  const asAdmin = { key: undefined };
+
+  for (const path of OPEN) await use(`GET ${path}`);
+
+  const acme = await use("POST /v1/projects", [], { ...asAdmin, body: { name: "Acme" } });
+  await use("GET /v1/projects", [], { query: "?limit=1" });
+  await use("GET /v1/projects/{id}", [project.id]);
+  await use("PATCH /v1/projects/{id}", [acme.id], { ...asAdmin, body: { name: "Acme Ltd" } });
+  await use("DELETE /v1/projects/{id}", [acme.id], asAdmin);
+
+  const issued = await use("POST /v1/api-keys", [], {
+    body: { name: "k", scopes: ["jobs:read"], expires_at: "2999-01-01T00:00:00Z" },
+  });
+  await use("GET /v1/api-keys");
+  const rotated = await use("POST /v1/api-keys/{id}/rotate", [issued.id], { body: { grace_period_secs: 5 } });
+  await use("DELETE /v1/api-keys/{id}", [rotated.id]);
+
+  const job = await use("POST /v1/jobs", [], {
+    body: {
+      name: "Documented",
+      endpoint_url: "https://api.example.com/",
+      endpoint_headers: { "X-A": "1" },
+      webhook_secret: "s",
+      cron: "0 9 * * *",
+      payload_schema: { type: "object" },
+      adaptive_concurrency: { min: 1, max: 5 },
+      rate_limit_keys: [{ name: "a", max: 1, window_secs: 1 }],
+      circuit_breaker: { failures: 1, window_secs: 1, open_secs: 1 },
+      success_statuses: ["2xx", 409],
+      tags: { a: "b" },
+    },
+  });
+  await use("GET /v1/jobs", [], { query: "?tag=a:b" });
+  await use("GET /v1/jobs/{job}", [job.slug]);
+  await use("PATCH /v1/jobs/{job}", [job.id], { body: { description: "Changed", payload_schema: null } });
+  const clone = await use("POST /v1/jobs/{job}/clone", [job.id], { body: { slug: "the-clone" } });
+  await use("DELETE /v1/jobs/{job}", [clone.id]);
+  await use("GET /v1/jobs/{job}/versions", [job.id]);
+  await use("GET /v1/jobs/{job}/versions/{version_id}", [job.id, job.version_id], { query: "?diff=2" });
+  await use("POST /v1/jobs/{job}/versions/{version_id}/restore", [job.id, job.version_id]);
+  await use("GET /v1/jobs/{job}/schedule", [job.id]);
+  await use("POST /v1/jobs/{job}/resume", [job.id]);
+  // Nothing is called: what is triggered waits.
+  await use("POST /v1/jobs/{job}/pause", [job.id]);
+
+  await use("POST /v1/jobs/{job}/trigger", [job.id], { body: { payload: { n: 0 }, dry_run: true } });
+  const run = await use("POST /v1/jobs/{job}/trigger", [job.id], {
+    body: { payload: { n: 1 }, tags: { a: "b" }, idempotency_key: "one" },
+  });
+  await use("POST /v1/jobs/{job}/trigger", [job.id], { body: { payload: { n: 1 }, idempotency_key: "one" } });
+  const items = [{ payload: { n: 2 } }, { payload: { n: 1 }, idempotency_key: "one" }, { priority: 99 }];
+  await use("POST /v1/jobs/{job}/trigger-bulk", [job.id], { body: { items, dry_run: true } });
+  await use("POST /v1/jobs/{job}/trigger-bulk", [job.id], { body: { items } });
+  const ndjson = { body: '{"payload":{"n":3}}\n', headers: { "Content-Type": "application/x-ndjson" } };
+  const batch = await use("POST /v1/jobs/{job}/trigger/bulk", [job.id], { ...ndjson, query: "?open=true" });
+  await use("POST /v1/batch-operations/{id}/items", [batch.batch_id], { ...ndjson, query: "?from_index=1" });
+  await use("POST /v1/batch-operations/{id}/seal", [batch.batch_id], { body: { expected_count: 2 } });
+  await use("GET /v1/batch-operations/{id}", [batch.batch_id]);
+  await use("PATCH /v1/batch-operations/{id}", [batch.batch_id], {
+    body: { max_concurrency: 2, metadata: { a: "b" } },
+  });
+  await use("GET /v1/batch-operations/{id}/items", [batch.batch_id]);
+  await use("GET /v1/batch-operations");
+  await use("GET /v1/jobs/{job}/health", [job.id]);
+
+  await use("GET /v1/runs/{id}", [run.id]);
+  await use("GET /v1/runs");
+  await use("GET /v1/runs/dlq");
+  await use("GET /v1/jobs/{job}/runs", [job.id]);
+  await use("POST /v1/runs/{id}/cancel", [run.id]);
+  await vi.waitFor(async () => {
+    const { body } = await ask("GET", `/v1/runs/${run.id}`, { key: project.key });
+    expect(body.payload).not.toBeNull();
+  });
+  const replayed = await use("POST /v1/runs/{id}/replay", [run.id]);
+  await use("POST /v1/runs/bulk-cancel", [], { body: { run_ids: [run.id, ABSENT] } });
+  await use("POST /v1/runs/bulk-replay", [], { body: { run_ids: [run.id, ABSENT] } });
+  await use("DELETE /v1/runs/{id}", [replayed.id]);
+  await use("POST /v1/batch-operations/{id}/cancel", [batch.batch_id]);
+  await use("POST /v1/runs/bulk-cancel", [], { body: { job_id: job.id, status: "queued" } });
+
+  expect([...seen].sort()).toEqual(operations.map((o) => o.name).sort());
+});
