@@ -3,7 +3,7 @@ import { type BatchRow, type ItemRow, project, type RunRow } from "../store/proj
 import { batchRecord } from "./batch.ts";
 import type { Lane } from "./lane.ts";
 import { MAX_PARAMETER_CHARS } from "./ledger.ts";
-import { type Blob, concatArrays, deleteOutbox, type OutboxRow, readOutbox } from "./outbox.ts";
+import { type Blob, deleteOutbox, type OutboxRow, packArrays, readOutbox } from "./outbox.ts";
 import type { JobConfig } from "./protocol.ts";
 import { bodyKey, liveState, runRecord, runRow } from "./run-record.ts";
 
@@ -12,8 +12,8 @@ const CREATED_ROWS = 1_000;
 
 /** One sending: what leaves, and what may be forgotten once it has arrived. */
 export interface Shipment {
-  /** JSON of run rows. */
-  runs: string;
+  /** JSON arrays of run rows, each small enough for one parameter. */
+  runs: string[];
   batches: BatchRow[];
   items: ItemRow[];
   blobs: Blob[];
@@ -51,7 +51,7 @@ export function gather(lane: Lane, upTo: number): Shipment | null {
     if (batch.finished_at !== null) ended.push({ seq, ver: batch.ver });
   }
   const shipment: Shipment = {
-    runs: concatArrays([JSON.stringify([...created.rows, ...touched]), ...rows.map((r) => r.runs)]),
+    runs: packArrays([...created.rows, ...touched, ...rows.map((r) => r.runs)]),
     batches,
     items: rows.flatMap((r) => r.notes.items),
     blobs: [...created.blobs, ...rows.flatMap((r) => r.notes.blobs)],
@@ -81,12 +81,12 @@ export function isBusy(lane: Lane): boolean {
 function gatherCreated(
   lane: Lane,
   upTo: number,
-): { rows: RunRow[]; blobs: Blob[]; projectedSeq: number; firstSeq: number } {
+): { rows: string[]; blobs: Blob[]; projectedSeq: number; firstSeq: number } {
   const config = lane.config as JobConfig;
   const firstSeq = lane.state.projectedSeq + 1;
   const newest = lane.state.nextSeq - 1;
   if (firstSeq > newest) return { rows: [], blobs: [], projectedSeq: newest, firstSeq };
-  const rows: RunRow[] = [];
+  const rows: string[] = [];
   const blobs: Blob[] = [];
   let chars = 0;
   let last = lane.state.projectedSeq;
@@ -98,8 +98,8 @@ function gatherCreated(
       record.payload_ref = bodyKey(config, record.id, "p");
       blobs.push({ seq: run.seq, kind: "p", key: record.payload_ref });
     }
-    const row = runRow(record, lane.state.ver);
-    chars += (row[8]?.length ?? 0) + row[9].length + 200;
+    const row = rowText(runRow(record, lane.state.ver));
+    chars += row.length;
     if (rows.length > 0 && chars > MAX_PARAMETER_CHARS / 2) return { rows, blobs, projectedSeq: last, firstSeq };
     rows.push(row);
     last = run.seq;
@@ -107,14 +107,17 @@ function gatherCreated(
   return { rows, blobs, projectedSeq: runs.length < CREATED_ROWS ? newest : last, firstSeq };
 }
 
-function gatherTouched(lane: Lane, rows: OutboxRow[], firstCreated: number): RunRow[] {
+/** One row as an array of rows, ready to be packed. */
+const rowText = (row: RunRow): string => `[${JSON.stringify(row)}]`;
+
+function gatherTouched(lane: Lane, rows: OutboxRow[], firstCreated: number): string[] {
   const seqs = new Set(rows.flatMap((r) => r.notes.touched).filter((seq) => seq < firstCreated));
   return lane.ledger.runs([...seqs]).map((run) => {
     const record = runRecord(lane, run, liveState(lane, run));
     // Projected before: what stands there stays.
     if (run.payload === null) record.payload_ref = bodyKey(lane.config as JobConfig, record.id, "p");
     record.payload = null;
-    return runRow(record, lane.state.ver);
+    return rowText(runRow(record, lane.state.ver));
   });
 }
 

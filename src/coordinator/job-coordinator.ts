@@ -330,6 +330,8 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
         bill.d1_rows_written += await ship(this.env, lane, shipment, now);
         this.flushFailures = 0;
         if (lane === this.lane && !lane.poisoned) this.change((l) => settleShipment(l, shipment));
+        // A loop of storage and D1 alone lets no socket be read: requests would wait for the whole backlog.
+        await new Promise((resolve) => setTimeout(resolve, 1));
       }
     } catch (error) {
       this.flushFailures += 1;

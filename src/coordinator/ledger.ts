@@ -52,8 +52,11 @@ export interface LedgerRun {
   doc: RunDoc;
 }
 
-/** A value in one column costs a row of json_each; text parameters stay below this many UTF-16 units. */
-export const MAX_PARAMETER_CHARS = 700_000;
+/**
+ * A text parameter stays below this many UTF-16 units: three bytes each at worst, so below 1.5 MB, where a value may have
+ * 2 MB. The limit is not enforced locally.
+ */
+export const MAX_PARAMETER_CHARS = 480_000;
 
 type Row = Record<string, SqlStorageValue>;
 

@@ -49,6 +49,10 @@ export function appendOutbox(ledger: Ledger, now: number, body: OutboxBody): num
   return body.runs.length + body.items.length;
 }
 
+/** What a run's row takes as JSON, about: quotes inside its texts may double them. */
+const rowChars = (row: RunRow): number =>
+  300 + 2 * ((row[6]?.length ?? 0) + (row[7]?.length ?? 0) + (row[8]?.length ?? 0) + row[9].length);
+
 /** Nearly always one part; more where results are large. */
 function split(body: OutboxBody): OutboxBody[] {
   const parts: OutboxBody[] = [];
@@ -63,7 +67,7 @@ function split(body: OutboxBody): OutboxBody[] {
     chars += size;
   };
   body.runs.forEach((run, i) => {
-    roomFor((run[8]?.length ?? 0) + run[9].length + 200);
+    roomFor(rowChars(run));
     current.runs.push(run);
     current.seqs.push(body.seqs[i] as number);
   });
@@ -101,10 +105,23 @@ export function readOutbox(ledger: Ledger, maxChars: number): OutboxRow[] {
   }));
 }
 
-/** JSON arrays put one behind the other, unread. */
-export function concatArrays(arrays: string[]): string {
-  const filled = arrays.filter((text) => text !== "[]").map((text) => text.slice(1, -1));
-  return `[${filled.join(",")}]`;
+/** JSON arrays put one behind the other, unread, into as few as fit one parameter each. */
+export function packArrays(arrays: string[]): string[] {
+  const packed: string[] = [];
+  let parts: string[] = [];
+  let chars = 0;
+  for (const text of arrays) {
+    if (text === "[]") continue;
+    if (chars > 0 && chars + text.length > MAX_PARAMETER_CHARS) {
+      packed.push(`[${parts.join(",")}]`);
+      parts = [];
+      chars = 0;
+    }
+    parts.push(text.slice(1, -1));
+    chars += text.length;
+  }
+  if (parts.length > 0) packed.push(`[${parts.join(",")}]`);
+  return packed;
 }
 
 /** A terminal run that D1 does not have yet. */

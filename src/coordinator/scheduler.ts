@@ -28,6 +28,8 @@ export interface Flow {
   /** Pages not yet loaded may stand in the ledger. */
   hasMore: boolean;
   parkedOn: Blocker | null;
+  /** The room it was woken for, until it has used it. */
+  wokenBy: Blocker | null;
   /** Stands in its line. */
   listed: boolean;
 }
@@ -77,6 +79,7 @@ export class Scheduler {
       pageOrd: null,
       hasMore: false,
       parkedOn: null,
+      wokenBy: null,
       listed: false,
     };
     this.flows.set(flow.id, full);
@@ -87,6 +90,7 @@ export class Scheduler {
   removeFlow(flow: Flow): void {
     this.unlist(flow);
     this.flows.delete(flow.id);
+    this.passOn(flow);
   }
 
   /** `n` runs were appended to the flow's backlog as a page in the ledger. */
@@ -116,7 +120,10 @@ export class Scheduler {
       if (flow.position >= flow.page.length) this.closePage(flow);
     }
     if (flow.count > 0) this.resort(flow);
-    else this.unlist(flow);
+    else {
+      this.unlist(flow);
+      this.passOn(flow);
+    }
   }
 
   /**
@@ -135,15 +142,20 @@ export class Scheduler {
         const flow = line.flows[0] as Flow;
         const blocker = blockerOf(flow);
         if (blocker !== null) {
+          const roomAt = flow.wokenBy;
           this.park(flow, blocker);
+          // What it was woken for is still free: another flow that waits for it is to have it.
+          if (roomAt !== null && roomAt !== blocker) this.wake(roomAt, 1);
           continue;
         }
         const seq = this.pop(flow);
         if (seq === null) {
           this.unlist(flow);
           this.backlog.emptied(flow);
+          this.passOn(flow);
           continue;
         }
+        flow.wokenBy = null;
         this.rotate(level, line, flow);
         if (flow.count <= 0) this.backlog.emptied(flow);
         return { flow, seq };
@@ -152,15 +164,36 @@ export class Scheduler {
     return null;
   }
 
-  /** A permit was freed, a window refilled: flows parked on it are looked at again. */
-  wake(blocker: Blocker): void {
+  /**
+   * A permit was freed, a window has room: flows parked on it are looked at again, those first that have waited longest.
+   *
+   * @param room how many may go; waking more would cost what waits instead of what goes.
+   */
+  wake(blocker: Blocker, room = Number.POSITIVE_INFINITY): void {
     const flows = this.parked.get(blocker);
     if (!flows) return;
-    this.parked.delete(blocker);
+    let left = room;
     for (const flow of flows) {
+      if (left <= 0) return;
+      left -= 1;
+      flows.delete(flow);
       flow.parkedOn = null;
+      flow.wokenBy = blocker;
       this.list(flow);
     }
+    this.parked.delete(blocker);
+  }
+
+  /** Whether anything waits for this. */
+  isAwaited(blocker: Blocker): boolean {
+    return this.parked.has(blocker);
+  }
+
+  /** What it was woken for it does not use. */
+  private passOn(flow: Flow): void {
+    const blocker = flow.wokenBy;
+    flow.wokenBy = null;
+    if (blocker !== null) this.wake(blocker, 1);
   }
 
   /** Every parked flow is looked at again: the configuration has changed. */
@@ -297,6 +330,7 @@ export class Scheduler {
   private park(flow: Flow, blocker: Blocker): void {
     this.unlist(flow);
     flow.parkedOn = blocker;
+    flow.wokenBy = null;
     const flows = this.parked.get(blocker) ?? new Set();
     flows.add(flow);
     this.parked.set(blocker, flows);

@@ -8,9 +8,6 @@ import { type Clock, type GrantedJob, type Prepared, type PumpEnd, pump } from "
 
 /** An invocation asks for no new work after this long: queues scale only when batches end. */
 const LEAVE_AFTER_MS = 20_000;
-/** A run whose plan cannot be opened is not granted again at once, or it would go round and round. */
-const UNREADABLE_DELAY_MS = 5_000;
-
 const clock: Clock = {
   now: () => Date.now(),
   after: (ms, callback) => {
@@ -31,20 +28,14 @@ function planBook(settings: Settings) {
     if (known) return known;
     const opening = openPlan(plan, job, settings);
     open.set(plan.version, opening);
-    opening.catch((error: unknown) => logFault("plan.unreadable", { job: job.id, version: plan.version }, error));
     return opening;
   };
   return async (grant: CallGrant, plan: CallPlan | undefined, job: GrantedJob): Promise<Prepared> => {
-    try {
-      if (!plan) throw new Error(`version ${grant.version} was granted without its plan`);
-      const call = await prepareCall(await opened(plan, job), grant, job, Date.now());
-      return "url" in call
-        ? { kind: "ready", begin: () => beginCall(call, deadlines) }
-        : { kind: "ended", outcome: call };
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      return { kind: "ended", outcome: { kind: "given_back", reason, delay_ms: UNREADABLE_DELAY_MS } };
-    }
+    if (!plan) throw new Error(`version ${grant.version} was granted without its plan`);
+    const call = await prepareCall(await opened(plan, job), grant, job, Date.now());
+    return "url" in call
+      ? { kind: "ready", begin: () => beginCall(call, deadlines) }
+      : { kind: "ended", outcome: call };
   };
 }
 
@@ -52,11 +43,17 @@ function planBook(settings: Settings) {
 export function consume(ticket: Ticket, env: Env): Promise<PumpEnd> {
   const settings = parseSettings(env);
   const coordinator = coordinatorOf(env, ticket.job, ticket.lane);
+  const told = new Set<string>();
   return pump({
     exchange: (request) => coordinator.exchange(request),
     prepare: planBook(settings),
     clock,
-    fault: (error) => logFault("exchange.failed", { job: ticket.job, lane: ticket.lane }, error),
+    fault: (error) => {
+      // A secret that does not open fails every call of its version: said once an invocation.
+      if (told.has(String(error))) return;
+      told.add(String(error));
+      logFault("delivery.fault", { job: ticket.job, lane: ticket.lane }, error);
+    },
     ticket: ticket.id,
     nonce: crypto.randomUUID(),
     boot: settings.bootId,

@@ -30,7 +30,7 @@ export interface PumpDeps {
   /** Opens what a call needs. `plan` is absent where the coordinator never sent it. */
   prepare(grant: CallGrant, plan: CallPlan | undefined, job: GrantedJob): Promise<Prepared>;
   clock: Clock;
-  /** Hears of every exchange that failed and will be tried again. */
+  /** Hears of every fault of ours: an exchange that failed and will be tried again, a call that could not be made. */
   fault(error: unknown): void;
   ticket: string;
   nonce: string;
@@ -54,6 +54,8 @@ const RESULT_WAIT_MS = 3;
 const START_WAIT_MS = 300;
 const BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 1_000;
+/** A run that could not be called through a fault of ours waits this long, or it would go round and round. */
+export const FAULT_DELAY_MS = 5_000;
 
 interface Slot {
   grant: CallGrant;
@@ -204,10 +206,14 @@ class Pump {
     // A newer try of the same run replaces the older, whose result nobody waits for any more.
     this.#slots.get(grant.seq)?.call?.abort();
     this.#slots.set(grant.seq, slot);
-    this.#deps.prepare(grant, this.#plans.get(grant.version), job).then(
-      (prepared) => this.#start(slot, prepared, sentAt),
-      (error: unknown) => this.#finish(slot, null, { kind: "given_back", reason: String(error) }),
-    );
+    this.#deps
+      .prepare(grant, this.#plans.get(grant.version), job)
+      .then((prepared) => this.#start(slot, prepared, sentAt))
+      .catch((error: unknown) => {
+        // A fault of ours, not the endpoint's: the run keeps its attempt, and is not granted again at once.
+        this.#deps.fault(error);
+        this.#finish(slot, null, { kind: "given_back", reason: String(error), delay_ms: FAULT_DELAY_MS });
+      });
   }
 
   #start(slot: Slot, prepared: Prepared, sentAt: number): void {

@@ -1,7 +1,10 @@
 const RFC3339 =
   /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9})\d*)?(?:[Zz]|([+-])(\d{2}):(\d{2}))$/;
 
-/** Unix milliseconds of an RFC 3339 time, or null where the text is none. Fractions beyond a millisecond are cut off. */
+/**
+ * Unix milliseconds of an RFC 3339 time, or null where the text is none. Fractions beyond a millisecond
+ * are cut off; years before 100 are refused.
+ */
 export function parseInstant(text: string): number | null {
   const match = RFC3339.exec(text);
   if (!match) return null;

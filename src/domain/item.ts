@@ -115,6 +115,8 @@ export class ItemJudge {
   private details: ErrorDetail[] = [];
   private unlisted = 0;
   private tooLarge = false;
+  /** Nothing is built of what is too large, too deep or no object at all. */
+  private hopeless = false;
 
   /** @param others fields that may stand beside an item's own and that are read elsewhere. */
   constructor(rules: ItemRules, others: readonly string[] = []) {
@@ -132,6 +134,7 @@ export class ItemJudge {
     if (this.details.length > 0) this.details = [];
     this.unlisted = 0;
     this.tooLarge = false;
+    this.hopeless = false;
     const malformed = this.cut(from, to);
     if (malformed !== null) return this.refusal("bad_request", this.path(), malformed);
     const verdict = this.read(to - from, now);
@@ -161,11 +164,12 @@ export class ItemJudge {
     starts[field] = cursor.from;
     ends[field] = cursor.to;
     if (field !== FIELD.payload) return;
-    if (cursor.depth > MAX_PAYLOAD_DEPTH) this.refuse("payload", `is nested deeper than ${MAX_PAYLOAD_DEPTH} levels`);
-    if (cursor.to - cursor.from > MAX_BODY_BYTES) {
-      this.tooLarge = true;
-      this.refuse("payload", `is larger than ${MAX_BODY_BYTES} bytes`);
-    }
+    const isDeep = cursor.depth > MAX_PAYLOAD_DEPTH;
+    const isLarge = cursor.to - cursor.from > MAX_BODY_BYTES;
+    if (isDeep) this.refuse("payload", `is nested deeper than ${MAX_PAYLOAD_DEPTH} levels`);
+    if (isLarge) this.refuse("payload", `is larger than ${MAX_BODY_BYTES} bytes`);
+    this.tooLarge ||= isLarge;
+    this.hopeless ||= isDeep || isLarge;
   }
 
   private noObject(start: number, to: number): string | null {
@@ -173,7 +177,8 @@ export class ItemJudge {
     const behind = scanValue(this.bytes, start, to, scan);
     if (behind === BAD) return `is not well-formed JSON: ${scan.problem}`;
     if (skipSpace(this.bytes, behind, to) < to) return "is not well-formed JSON: has more text behind its end";
-    this.details.push({ path: this.path(), message: "must be an object" });
+    this.add(this.path(), "must be an object");
+    this.hopeless = true;
     return null;
   }
 
@@ -193,9 +198,9 @@ export class ItemJudge {
     const payloadBytes = this.has(FIELD.payload) ? this.end(FIELD.payload) - this.start(FIELD.payload) : 0;
     if (length - payloadBytes > MAX_FIELD_BYTES) {
       this.add(this.path(), `has more than ${MAX_FIELD_BYTES} bytes beside its payload`);
+      this.hopeless = true;
     }
-    // Nothing more is built of what is too large, too deep or no item at all.
-    if (this.details.length > 0) return { payload: "" };
+    if (this.hopeless) return { payload: "" };
     const item: TriggerItem = {
       payload: this.has(FIELD.payload) ? textOf(this.bytes, this.start(FIELD.payload), this.end(FIELD.payload)) : "{}",
     };

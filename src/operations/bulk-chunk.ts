@@ -1,7 +1,13 @@
 import { MAX_CHUNK_BYTES, MAX_CHUNK_ITEMS } from "../coordinator/protocol.ts";
-import { needsVersion, type RefusedItem, type TriggerItem, tooLongItem } from "../domain/item.ts";
+import { isRefused, needsVersion, type RefusedItem, type TriggerItem, tooLongItem } from "../domain/item.ts";
 import type { ItemSource } from "./item-source.ts";
 import type { JobJudge } from "./job-judge.ts";
+
+/**
+ * Characters of details that the refusals of a chunk may have together: they are kept in one row, beside much else. Beyond
+ * it a refusal has its message only.
+ */
+const MAX_DETAIL_CHARS = 150_000;
 
 /** Items that go to the coordinator in one call: raw, fingerprinted and judged. */
 export class Chunk {
@@ -13,6 +19,7 @@ export class Chunk {
   private readonly raw: (Uint8Array | null)[] = [];
   private readonly bounds: number[] = [];
   private cost = 0;
+  private detailChars = 0;
 
   constructor(firstIndex: number, revision: number) {
     this.firstIndex = firstIndex;
@@ -47,21 +54,28 @@ export class Chunk {
     }
     const verdict = judge.verdict(source.bytes, source.from, source.to, at, now);
     if (!needsVersion(verdict)) {
-      this.items.push(verdict);
+      this.items.push(this.bounded(verdict));
       return undefined;
     }
     const { bytes, from, to } = source;
-    return judge.judged(bytes, from, to, at, now).then((item) => void this.items.push(item));
+    return judge.judged(bytes, from, to, at, now).then((item) => void this.items.push(this.bounded(item)));
   }
 
   /** Judges everything again, by a newer state of the job. */
   async rejudge(judge: JobJudge, now: number): Promise<void> {
+    this.detailChars = 0;
     for (let i = 0; i < this.raw.length; i++) {
       const bytes = this.raw[i];
       if (!bytes) continue;
       const [from = 0, to = 0] = [this.bounds[2 * i], this.bounds[2 * i + 1]];
-      this.items[i] = await judge.judged(bytes, from, to, this.firstIndex + i, now);
+      this.items[i] = this.bounded(await judge.judged(bytes, from, to, this.firstIndex + i, now));
     }
     this.revision = judge.job.revision;
+  }
+
+  private bounded(item: TriggerItem | RefusedItem): TriggerItem | RefusedItem {
+    if (!isRefused(item)) return item;
+    this.detailChars += JSON.stringify(item.error.details).length;
+    return this.detailChars > MAX_DETAIL_CHARS ? { error: { ...item.error, details: [] } } : item;
   }
 }

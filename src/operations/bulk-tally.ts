@@ -37,9 +37,6 @@ export interface BulkCounts {
   rejected: number;
 }
 
-/** Characters of all details that an answer shows: it is kept for repeats, in one row. Messages stay. */
-const MAX_DETAIL_CHARS = 300_000;
-
 /** Adds up what became of the items of one request. */
 export class BulkTally {
   readonly counts: BulkCounts = { total: 0, created: 0, duplicates: 0, rejected: 0 };
@@ -49,7 +46,6 @@ export class BulkTally {
   /** Items of which only an earlier request knows what became. */
   taken = 0;
   private results: ItemResult[] | null = [];
-  private detailChars = 0;
 
   constructor(env: Env, job: Job, dryRun: boolean) {
     this.env = env;
@@ -96,16 +92,11 @@ export class BulkTally {
         return { index, id: of, status, outcome: "duplicate", duplicate_of: of, idempotency_hit: true };
       }
       case "rejected":
-        return { index, id: null, status: null, outcome: "rejected", error: this.bounded(outcome.error) };
+        return { index, id: null, status: null, outcome: "rejected", error: outcome.error };
       case "taken":
         return { index, id: null, status: null, outcome: "taken" };
       default:
         return assertNever(outcome);
     }
-  }
-
-  private bounded(error: { code: string; message: string; details: ErrorDetail[] }): typeof error {
-    this.detailChars += JSON.stringify(error.details).length;
-    return this.detailChars > MAX_DETAIL_CHARS ? { ...error, details: [] } : error;
   }
 }

@@ -22,8 +22,8 @@ export type ItemRow = [batchId: string, index: number, outcome: string, runId: s
 export interface Projection {
   projectId: string;
   jobId: string;
-  /** JSON of RunRow[], as text: most of it is passed on unread. */
-  runs: string;
+  /** JSON of RunRow[], as text: most of it is passed on unread. A statement each. */
+  runs: string[];
   batches: BatchRow[];
   items: ItemRow[];
   /** Set where the lane has become busy: the sweeper is to watch it from then on. */
@@ -60,7 +60,7 @@ const MARK_BUSY = `INSERT INTO busy_lanes (job_id, lane, since) VALUES (?, ?, ?)
  */
 export async function project(d1: D1Database, p: Projection): Promise<number> {
   const statements: D1PreparedStatement[] = [];
-  if (p.runs !== "[]") statements.push(d1.prepare(UPSERT_RUNS).bind(p.projectId, p.jobId, p.runs));
+  for (const runs of p.runs) statements.push(d1.prepare(UPSERT_RUNS).bind(p.projectId, p.jobId, runs));
   if (p.batches.length > 0) {
     statements.push(d1.prepare(UPSERT_BATCHES).bind(p.projectId, p.jobId, JSON.stringify(p.batches)));
   }

@@ -12,6 +12,10 @@ export async function holdsAtTheLane(play: Play): Promise<boolean> {
     reference.runs.map((run) => run.id),
     reference.batches.map((batch) => batch.id),
   );
+  for (const run of reference.mayExpireAtGrant(play.now)) {
+    if (shown.runs[reference.runs.indexOf(run)]?.status === "expired") reference.expire(run);
+  }
+  reference.conclude(play.now);
   reference.runs.forEach((run, i) => {
     const record = shown.runs[i] ?? null;
     if (record === null) {

@@ -323,10 +323,21 @@ export class Reference {
     return batch.max === null || this.heldOf(batch) < batch.max;
   }
 
+  /** A run that no alarm has looked at may expire at the moment it would have gone, or wait for that. */
+  mayExpireAtGrant(now: number): RefRun[] {
+    return this.runs.filter((run) => run.status === "queued" && this.isExpired(run, now));
+  }
+
+  expire(run: RefRun): void {
+    this.end(run, "expired");
+  }
+
   /** The runs one of which must be granted next: the first of each line of the highest priority that can go. */
   candidates(now: number): RefRun[] {
     if (!this.mayStart || this.freePermits === 0) return [];
     const able = this.runs.filter((run) => this.mayGo(run, now));
+    // One that expires at its grant holds a permit for a moment, and others overtake it.
+    if (this.mayExpireAtGrant(now).length > 0) return able;
     const top = Math.max(...able.map((run) => run.priority));
     const lines = new Map<string, RefRun[]>();
     for (const run of able) {

@@ -5,7 +5,7 @@ import type { JobCoordinator } from "../../src/coordinator/job-coordinator.ts";
 import type { CoordinatorApi, LaneHealth, Ticket } from "../../src/coordinator/protocol.ts";
 import type { BatchRecord } from "../../src/domain/batch.ts";
 import type { RunRecord } from "../../src/domain/run.ts";
-import type { Env } from "../../src/env.ts";
+import { type Env, parseSettings } from "../../src/env.ts";
 
 export const env = workerEnv as unknown as Env;
 
@@ -48,7 +48,7 @@ const TABLES = ["runs", "bodies", "pages", "heads", "due", "expiries", "leases",
  * list here, so that the test alone plays the consumers.
  */
 export class World {
-  readonly stub: Stub;
+  stub: Stub;
   readonly jobId: string;
   readonly tickets: Ticket[] = [];
   d1: D1Mode = "fine";
@@ -59,15 +59,31 @@ export class World {
     this.jobId = jobId;
     this.width = width;
     this.boot = boot;
-    this.stub = env.COORDINATOR.get(env.COORDINATOR.idFromName(`${jobId}:0`)) as unknown as Stub;
+    this.stub = this.newStub();
+  }
+
+  private newStub(): Stub {
+    return env.COORDINATOR.get(env.COORDINATOR.idFromName(`${this.jobId}:0`)) as unknown as Stub;
   }
 
   get now(): number {
     return Date.now();
   }
 
+  /** As consumers of this boot say it. */
   get bootId(): string | null {
-    return this.boot;
+    return parseSettings(this.surroundings()).bootId;
+  }
+
+  private surroundings(): Env {
+    return {
+      ...env,
+      DB: this.moody(env.DB),
+      DELIVERIES: this.list() as unknown as Queue<Ticket>,
+      PUMP_WIDTH: String(this.width),
+      DEPLOYMENT_MAX_CONCURRENCY: "50",
+      ...(this.boot === null ? {} : { BOOT_ID: this.boot }),
+    };
   }
 
   setTime(at: number): void {
@@ -78,14 +94,7 @@ export class World {
   async begin(): Promise<void> {
     await this.inside((instance) => {
       const holder = instance as unknown as { env: Env };
-      holder.env = {
-        ...env,
-        DB: this.moody(env.DB),
-        DELIVERIES: this.list() as unknown as Queue<Ticket>,
-        PUMP_WIDTH: String(this.width),
-        DEPLOYMENT_MAX_CONCURRENCY: "50",
-        ...(this.boot === null ? {} : { BOOT_ID: this.boot }),
-      };
+      holder.env = this.surroundings();
     });
   }
 
@@ -115,8 +124,11 @@ export class World {
   /** The object leaves memory. `crash`: without a word; else as when it is idle. */
   async restart(crash: boolean, boot = this.boot): Promise<void> {
     this.boot = boot;
-    if (crash) await abortAllDurableObjects();
-    else await evictDurableObject(this.stub);
+    if (crash) {
+      await abortAllDurableObjects();
+      // One that was open stays broken.
+      this.stub = this.newStub();
+    } else await evictDurableObject(this.stub);
     await this.begin();
   }
 

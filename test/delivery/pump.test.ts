@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type CallReport, CONSUMER_SILENCE_MS, HEARTBEAT_MS } from "../../src/coordinator/protocol.ts";
-import { type PumpEnd, pump } from "../../src/delivery/pump.ts";
+import { FAULT_DELAY_MS, type PumpEnd, pump } from "../../src/delivery/pump.ts";
 import { MAX_EXCHANGE_BYTES, ReportTray } from "../../src/delivery/report-tray.ts";
 import { CALM, type Script, ScriptedLane } from "./scripted-lane.ts";
 
@@ -46,6 +46,7 @@ const anyScript = fc.record<Script>({
   start_within_ms: fc.integer({ min: 0, max: 1_000 }),
   linger_ms: fc.option(fc.integer({ min: 1, max: 500 })),
   cancel_every: fc.integer({ min: 0, max: 5 }),
+  fault_every: fc.integer({ min: 0, max: 5 }),
   leave_after_ms: fc.constantFrom(1_000, 20_000),
 });
 
@@ -79,6 +80,7 @@ describe("the pump, in any weather", () => {
           leave_after_ms: HOUR,
           linger_ms: null,
           cancel_every: 0,
+          fault_every: 0,
         });
         expect(lane.faults).toEqual([]);
         expect(end).toBe("done");
@@ -220,6 +222,17 @@ describe("the pump, case by case", () => {
     expect(took).toBeLessThan(1_200);
     expect(lane.requests.length).toBeGreaterThan(8);
     expect(lane.requests.at(-1)?.request.leaving).toBe(true);
+  });
+
+  test("a fault of ours: the run is given back at no attempt, and not for at once; the others go on", async () => {
+    const { lane, end } = await play({ runs: 40, fault_every: 5 });
+    const faulty = [...lane.reports.values()].filter((r) => r.outcome.kind === "given_back");
+    expect(faulty.map((r) => r.seq).sort((a, b) => a - b)).toEqual([5, 10, 15, 20, 25, 30, 35, 40]);
+    for (const r of faulty) {
+      expect(r.started_at).toBeNull();
+      expect(r.outcome).toMatchObject({ delay_ms: FAULT_DELAY_MS });
+    }
+    expect([end, lane.everythingReported, lane.begun, lane.faults]).toEqual(["done", true, 32, []]);
   });
 
   test("nothing to do and no word to linger: one exchange, no farewell", async () => {

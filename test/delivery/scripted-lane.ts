@@ -67,6 +67,8 @@ export interface Script {
   linger_ms: number | null;
   /** Every n-th run is canceled as soon as it was granted; 0: none. */
   cancel_every: number;
+  /** Every n-th call cannot be made, through a fault of ours; 0: none. */
+  fault_every: number;
   leave_after_ms: number;
 }
 
@@ -82,6 +84,7 @@ export const CALM: Script = {
   start_within_ms: 1000,
   linger_ms: null,
   cancel_every: 0,
+  fault_every: 0,
   leave_after_ms: 20_000,
 };
 
@@ -248,7 +251,15 @@ export class ScriptedLane {
   async #prepare(grant: CallGrant, plan: CallPlan | undefined): Promise<Prepared> {
     this.#check(plan?.version === grant.version, "a grant without its plan");
     await this.clock.wait(turn(this.#script.prepare_ms, this.#prepared++));
-    return { kind: "ready", begin: () => this.#begin(grant) };
+    const every = this.#script.fault_every;
+    if (every > 0 && grant.seq % (2 * every) === 0) throw new Error("not opened");
+    return {
+      kind: "ready",
+      begin: () => {
+        if (every > 0 && grant.seq % every === 0) throw new Error("not begun");
+        return this.#begin(grant);
+      },
+    };
   }
 
   #begin(grant: CallGrant): CallInFlight {

@@ -83,6 +83,7 @@ describe("a payload", () => {
       ],
     ],
     [
+      // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
       { if: { required: ["a"] }, then: { required: ["b"] }, else: { required: ["c"] } },
       [{ a: 1, b: 1 }, { c: 1 }],
       [{ a: 1 }, {}],

@@ -1,9 +1,15 @@
-import { exports } from "cloudflare:workers";
+import { createExecutionContext } from "cloudflare:test";
+import { exports, env as platform } from "cloudflare:workers";
+import type { Env } from "../../src/env.ts";
+import { createApp } from "../../src/http/app.ts";
 import { type Answer, newJob, newProject } from "./ask.ts";
 
 /** A paused job of a project of its own: what is triggered stays where it is. Bodies go as bytes, as streams, packed. */
 
 const worker = exports as unknown as { default: { fetch(request: Request): Promise<Response> } };
+
+const app = createApp();
+export const env = platform as unknown as Env;
 
 export type Body = string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
 
@@ -39,20 +45,33 @@ export async function newWorld(fields: Record<string, unknown> = {}, isPaused = 
 }
 
 export async function send(
-  key: string,
+  key: string | null,
   path: string,
   body: Body | null,
   headers: Record<string, string>,
   method = "POST",
 ): Promise<Answer> {
-  const response = await worker.default.fetch(
-    new Request(`http://sluice.test${path}`, {
-      method,
-      headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json", ...headers },
-      body,
-    }),
-  );
+  const request = new Request(`http://sluice.test${path}`, {
+    method,
+    headers: {
+      ...(key === null ? {} : { Authorization: `Bearer ${key}` }),
+      "Content-Type": "application/json",
+      ...headers,
+    },
+    body,
+  });
+  // A stream stays in this isolate: on the way through a binding a failure of it would look like its end.
+  const response = await (body instanceof ReadableStream
+    ? app.fetch(request, env, createExecutionContext())
+    : worker.default.fetch(request));
   return { status: response.status, headers: response.headers, body: JSON.parse(await response.text()) };
+}
+
+/** The text of an answer, as it stands. */
+export async function readText(world: World, path: string): Promise<string> {
+  const headers = { Authorization: `Bearer ${world.key}` };
+  const response = await worker.default.fetch(new Request(`http://sluice.test${path}`, { headers }));
+  return response.text();
 }
 
 export const read = (world: World, path: string): Promise<Answer> => send(world.key, path, null, {}, "GET");
@@ -67,15 +86,24 @@ export async function gzipped(body: string | Uint8Array<ArrayBuffer>): Promise<U
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** A body that is sent in parts and then breaks off. */
-export function brokenOff(parts: readonly string[]): ReadableStream<Uint8Array> {
+/** A body that comes in parts; `between` runs before each of them but the first. At the end it breaks off, or not. */
+export function streamed(
+  parts: readonly string[],
+  { breaksOff = false, between = async () => {} }: { breaksOff?: boolean; between?: () => Promise<unknown> } = {},
+): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let at = 0;
-  return new ReadableStream({
-    pull(controller) {
-      const part = parts[at++];
-      if (part === undefined) controller.error(new Error("the client has gone"));
-      else controller.enqueue(encoder.encode(part));
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const part = parts[at];
+        if (at > 0) await between();
+        at++;
+        if (part !== undefined) controller.enqueue(encoder.encode(part));
+        else if (breaksOff) controller.error(new Error("the client has gone"));
+        else controller.close();
+      },
     },
-  });
+    { highWaterMark: 0 },
+  );
 }
