@@ -183,16 +183,19 @@ function play(
 }
 
 describe("the limit", () => {
-  const outcomes = fc.array(anyOutcome, { maxLength: 200 });
+  const outcomes = fc.array(anyOutcome, { maxLength: 200, size: "max" });
 
   test("is a whole number from min to max, whatever comes and however they are changed", () => {
     fc.assert(
       fc.property(fc.array(anyRule, { minLength: 1, maxLength: 3 }), outcomes, (rules, played) => {
+        let last = start(RULE);
         play(rules, played, (_, after, rule) => {
           const limit = presentLimit(after, rule);
           expect(Number.isInteger(limit) && limit >= rule.min && limit <= rule.max).toBe(true);
-          expect(JSON.parse(JSON.stringify(after))).toEqual(after);
+          last = after;
         });
+        // It is kept as JSON.
+        expect(JSON.parse(JSON.stringify(last))).toEqual(last);
       }),
       { numRuns: 100 },
     );
@@ -213,15 +216,45 @@ describe("the limit", () => {
   });
 
   test("does not rise while it is not in use, nor for what says nothing of the load", () => {
-    const idle = fc.array(anyOutcome.map((o) => ({ ...o, kind: "good" as const, inUse: 0 })));
+    const idle = fc.array(
+      anyOutcome.map((o) => ({ ...o, kind: "good" as const, inUse: 0 })),
+      { size: "large" },
+    );
     fc.assert(
       fc.property(idle, (played) => {
         play([{ min: 4, max: 50 }], played, (_, after) => expect(after.limit).toBe(4));
       }),
       { numRuns: 30 },
     );
+    // Nor after an overload, where it must be filled.
+    const eight = { ...start(RULE), limit: 8, fast: false };
+    const good = { kind: "good" as const, startedAt: T0, now: T0 + 1 };
+    expect(onOutcome(eight, RULE, { ...good, inFlight: 7 })).toEqual(eight);
+    expect(onOutcome(eight, RULE, { ...good, inFlight: 8 }).limit).toBeGreaterThan(8);
     const state = start(RULE);
     expect(onOutcome(state, RULE, { kind: "other", startedAt: T0, now: T0 + 1, inFlight: 1 })).toBe(state);
+  });
+
+  test("forgets the level that broke after a round that began since it is tried again", () => {
+    const trying = { ...start(RULE), limit: 9, fast: false, broke: 9, failedProbes: 2, probingSince: T0 };
+    const after = (calls: number, startedAt: number) => {
+      let state: AdaptiveState = trying;
+      for (let i = 0; i < calls; i++) {
+        state = onOutcome(state, RULE, { kind: "good", startedAt, now: T0 + 100, inFlight: 9 });
+      }
+      return state;
+    };
+    expect(after(30, T0 - 1)).toEqual(trying);
+    expect(after(8, T0)).toMatchObject({ broke: 9, failedProbes: 2 });
+    expect(after(9, T0)).toMatchObject({ broke: null, failedProbes: 0, limit: 9 });
+    // Broken again, it is left alone for longer.
+    const overload = { kind: "overload" as const, startedAt: T0 + 1, now: T0 + 2, inFlight: 9 };
+    expect(onOutcome(trying, RULE, overload)).toMatchObject({ broke: 9, failedProbes: 3, limit: 6.75 });
+  });
+
+  test("comes back by an eighth in a round", () => {
+    const course = simulate(steady(190, 1000, { rule: { min: 1, max: 200 }, secs: 25 }));
+    expect(limitAt(course, 25)).toBeGreaterThan(170);
   });
 
   test("doubles in a round before the first overload", () => {

@@ -128,8 +128,6 @@ class World {
       this.openUntil === null ? this.now : this.probe !== null ? null : Math.max(this.openUntil, this.now);
     expect(earliestStart(this.state, this.now)).toBe(earliest);
     if (this.state.kind === "closed") expect(this.state.failures.length).toBeLessThan(this.rule.failures);
-    // It is kept as JSON.
-    expect(JSON.parse(JSON.stringify(this.state))).toEqual(this.state);
   }
 }
 
@@ -142,11 +140,13 @@ const anyBreaker = fc.record({
 describe("the circuit breaker", () => {
   test("is what its history says, whatever ends late or is lost", () => {
     fc.assert(
-      fc.property(anyBreaker, fc.array(anyCommand, { maxLength: 120 }), (rule, commands) => {
+      fc.property(anyBreaker, fc.array(anyCommand, { maxLength: 120, size: "max" }), (rule, commands) => {
         const world = new World(rule);
         for (const command of commands) world.run(command);
+        // It is kept as JSON.
+        expect(JSON.parse(JSON.stringify(world.state))).toEqual(world.state);
       }),
-      { numRuns: 500 },
+      { numRuns: 150 },
     );
   });
 

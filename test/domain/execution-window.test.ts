@@ -178,6 +178,9 @@ describe("a window", () => {
       new Date(nextOpening(window, "Europe/Berlin", Date.parse(after)) ?? 0).toISOString();
     expect(next("2026-03-28T02:00:00Z")).toBe("2026-03-30T00:00:00.000Z");
     expect(next("2026-10-24T12:00:00Z")).toBe("2026-10-25T00:00:00.000Z");
+    // Set back from 00:01 on Sunday to 23:01 on Saturday.
+    const sunday = Date.parse("2010-11-07T02:30:30Z");
+    expect(nextOpening(windowOf("0 23 * * 6"), "America/St_Johns", sunday)).toBe(sunday + 30_000);
     const repeated = Array.from({ length: 240 }, (_, i) => Date.parse("2026-10-24T23:00:00Z") + i * MINUTE);
     expect(repeated.filter((at) => isOpen(window, "Europe/Berlin", at))).toHaveLength(120);
   });
