@@ -5,7 +5,7 @@ import { type Api, ApiFailure, createApi } from "./api.ts";
 import { startCronClock } from "./cron-clock.ts";
 import { type LocalWorker, startLocalWorker } from "./local-worker.ts";
 import { applyMigrations } from "./migrations.ts";
-import { probePort } from "./port.ts";
+import { freePort, isFree } from "./port.ts";
 import { openStateDir, readText, type StateDir, writeSecret } from "./state-dir.ts";
 
 export interface DevOptions {
@@ -50,9 +50,8 @@ export class PortInUse extends Error {
  * @throws PortInUse; Error with wrangler's log where the Worker does not start.
  */
 export async function startDevServer(options: DevOptions): Promise<DevServer> {
-  const port = await probePort(options.port).catch(() => {
-    throw new PortInUse(options.port);
-  });
+  const port = options.port === 0 ? await freePort() : options.port;
+  if (!(await isFree(port))) throw new PortInUse(port);
   const state = openStateDir(resolve(options.stateDir), options.adminToken);
   await applyMigrations(root, state, options.signal);
   const worker = await startLocalWorker({ root, port, state, vars: variables(state), signal: options.signal });

@@ -1,14 +1,26 @@
+import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 
-/** The port, listened on for a moment: 0 asks for any free one. Rejects with the system's error where it is taken. */
-export function probePort(port: number): Promise<number> {
+/** Whether a program could listen on this port of 127.0.0.1 now. */
+export function isFree(port: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(port, "127.0.0.1", () => {
-      const address = probe.address();
-      const taken = typeof address === "object" && address !== null ? address.port : port;
-      probe.close(() => resolve(taken));
+    probe.once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EADDRINUSE") resolve(false);
+      else reject(error);
     });
+    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
   });
+}
+
+/** Below the ports that the system gives to outgoing connections: one of those may be gone before it is listened on. */
+const FIRST = 20_000;
+const LAST = 32_000;
+
+/** A port that nobody listens on. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(FIRST, LAST);
+    if (await isFree(port)) return port;
+  }
 }

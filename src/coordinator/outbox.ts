@@ -50,8 +50,19 @@ export function appendOutbox(ledger: Ledger, now: number, body: OutboxBody): num
 }
 
 /** What a run's row takes as JSON, about: quotes inside its texts may double them. */
-const rowChars = (row: RunRow): number =>
-  300 + 2 * ((row[6]?.length ?? 0) + (row[7]?.length ?? 0) + (row[8]?.length ?? 0) + row[9].length);
+const rowChars = (row: RunRow): number => {
+  const [, , , , , , key, tags, payload, doc] = row;
+  const errors = doc.attempts?.length ?? 0;
+  return (
+    600 +
+    2 * ((key?.length ?? 0) + (tags?.length ?? 0) + (payload?.length ?? 0) + (doc.result?.length ?? 0)) +
+    errors * 3_000 +
+    metadataChars(doc.metadata)
+  );
+};
+
+const metadataChars = (metadata: Record<string, string> | undefined): number =>
+  metadata === undefined ? 0 : 2 * JSON.stringify(metadata).length;
 
 /** Nearly always one part; more where results are large. */
 function split(body: OutboxBody): OutboxBody[] {

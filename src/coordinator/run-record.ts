@@ -8,6 +8,7 @@ import {
   type TriggeredBy,
   type WaitingFor,
 } from "../domain/run.ts";
+import { packRunDoc, unpackRunDoc } from "../domain/run-doc.ts";
 import type { RunRow } from "../store/projection.ts";
 import { isHeld } from "./batch.ts";
 import { gate } from "./gate.ts";
@@ -188,7 +189,7 @@ export function runRow(record: RunRecord, ver: number): RunRow {
     concurrency_key,
     Object.keys(tags).length > 0 ? JSON.stringify(tags) : null,
     payload,
-    JSON.stringify(doc),
+    packRunDoc(doc),
   ];
 }
 
@@ -196,7 +197,7 @@ export function runRow(record: RunRecord, ver: number): RunRow {
 export function recordOfRow(config: JobConfig, row: RunRow): RunRecord {
   const [id, batch_id, batch_index, status, , triggered_by, concurrency_key, tags, payload, doc] = row;
   return {
-    ...(JSON.parse(doc) as RunRecord),
+    ...unpackRunDoc(doc),
     id,
     project_id: config.project_id,
     job_id: config.id,

@@ -45,11 +45,11 @@ async function converse(call: PreparedCall, signal: AbortSignal): Promise<CallOu
     signal,
   });
   const http_status = response.status;
-  const retry_after_ms = parseRetryAfter(response.headers.get("retry-after"), Date.now());
   if (isSuccess(call.success, http_status)) {
     const { result, truncated } = await readResult(response);
-    return { kind: "response", http_status, result, truncated, retry_after_ms };
+    return { kind: "response", http_status, result, truncated, retry_after_ms: null };
   }
+  const retry_after_ms = parseRetryAfter(response.headers.get("retry-after"), Date.now());
   const excerpt = await readExcerpt(response);
   return { kind: "response", http_status, result: null, truncated: false, retry_after_ms, excerpt };
 }

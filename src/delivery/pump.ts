@@ -48,7 +48,7 @@ export interface PumpDeps {
 export type PumpEnd = "done" | "disowned" | "silenced";
 
 /** Results travel as soon as this many wait (or half of the width), or the oldest has waited this long. */
-const BATCH = 16;
+const BATCH = 25;
 const RESULT_WAIT_MS = 3;
 /** A call that has begun is told after this long, so that `executing` is seen. */
 const START_WAIT_MS = 300;

@@ -49,10 +49,10 @@ const DECREASE = 0.75;
 const STEP_SHARE = 0.125;
 /** Good calls before the first probe. */
 const PROBE_CALLS = 20;
-const PROBE_MS = 1000;
+const PROBE_MS = 250;
 /** The waits of `PROBE_CALLS` and `PROBE_MS` double this often: to 160 calls, to 32 s. */
 const MAX_CALLS_DOUBLINGS = 3;
-const MAX_MS_DOUBLINGS = 5;
+const MAX_MS_DOUBLINGS = 7;
 
 export const start = (rule: AdaptiveRule): AdaptiveState => ({
   limit: rule.min,
@@ -86,7 +86,7 @@ function onOverload(state: AdaptiveState, rule: AdaptiveRule, { startedAt, now }
   if (startedAt <= state.decreasedAt) return state;
   const level = Math.floor(state.limit);
   return {
-    limit: Math.max(rule.min, state.limit * (state.fast ? FAST_DECREASE : DECREASE)),
+    limit: Math.max(rule.min, level * (state.fast ? FAST_DECREASE : DECREASE)),
     fast: false,
     broke: level,
     failedProbes: state.broke !== null && level >= state.broke ? state.failedProbes + 1 : 0,

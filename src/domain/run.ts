@@ -113,6 +113,28 @@ export interface RunRecord {
   attempts: AttemptRecord[];
 }
 
+/** Fields of a run that mostly stand as here. */
+export const RUN_DOC_DEFAULTS = {
+  waiting_for: null,
+  earliest_start_at: null,
+  payload_ref: null,
+  result: null,
+  result_ref: null,
+  result_truncated: false,
+  error: null,
+  metadata: {},
+  priority: 0,
+  rate_limit_keys: null,
+  idempotency_key: null,
+  scheduled_at: null,
+  next_attempt_at: null,
+  started_at: null,
+  finished_at: null,
+  expires_at: null,
+  replayed_run_id: null,
+  used_fallback: false,
+} as const satisfies Partial<RunRecord>;
+
 /** Payloads and results beyond this many UTF-8 bytes go to R2; the row keeps the object's key. */
 export const INLINE_BODY_BYTES = 32 * 1024;
 /** A payload as sent, and a result as answered, in UTF-8 bytes. */

@@ -1,3 +1,5 @@
+import type { RunDoc } from "../domain/run-doc.ts";
+
 /** One row for the copy of a run. `payload` null leaves what stands there. The guard is `ver`. */
 export type RunRow = [
   id: string,
@@ -11,8 +13,7 @@ export type RunRow = [
   tags: string | null,
   /** Raw JSON. */
   payload: string | null,
-  /** JSON of the RunRecord without the columns. */
-  doc: string,
+  doc: RunDoc,
 ];
 
 export type BatchRow = [id: string, status: string, ver: number, doc: string];
@@ -32,7 +33,7 @@ export interface Projection {
 
 const UPSERT_RUNS = `INSERT INTO runs
     (project_id, job_id, id, batch_id, batch_index, status, ver, triggered_by, concurrency_key, tags, payload, doc)
-  SELECT ?1, ?2, value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, value->>9
+  SELECT ?1, ?2, value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, value->9
   FROM json_each(?3) WHERE true
   ON CONFLICT (project_id, id) DO UPDATE SET status = excluded.status, ver = excluded.ver, doc = excluded.doc,
     payload = coalesce(excluded.payload, payload)

@@ -2,6 +2,7 @@ import { and, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { firstIdAt } from "../domain/id.ts";
 import { DEAD_STATUSES, type RunRecord, type RunStatus, type TriggeredBy } from "../domain/run.ts";
+import { type RunDoc, unpackRunDoc } from "../domain/run-doc.ts";
 import type { Env } from "../env.ts";
 import { type Page, type ScanBounds, type ScanPlan, scan } from "./scan.ts";
 
@@ -135,23 +136,9 @@ const attributes = (filter: RunFilter): (SQL | undefined)[] => [
         SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = ${filter.tag.key} AND tag.value = ${filter.tag.value}))`,
 ];
 
-/** The columns that a document leaves out. */
-type Columns =
-  | "project_id"
-  | "id"
-  | "job_id"
-  | "batch_id"
-  | "batch_index"
-  | "status"
-  | "triggered_by"
-  | "concurrency_key"
-  | "tags"
-  | "payload";
-
 function toRecord(row: RunRow): RunRecord {
-  const rest = JSON.parse(row.doc) as Omit<RunRecord, Columns>;
   return {
-    ...rest,
+    ...unpackRunDoc(JSON.parse(row.doc) as RunDoc),
     project_id: row.project_id,
     id: row.id,
     job_id: row.job_id,

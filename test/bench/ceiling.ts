@@ -2,7 +2,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { probePort } from "../../src/cli/port.ts";
+import { freePort } from "../../src/cli/port.ts";
 import { descendants, killHard } from "../../src/cli/process-tree.ts";
 import { spawnWrangler } from "../../src/cli/wrangler.ts";
 
@@ -13,7 +13,7 @@ export interface Ceiling {
 
 /** Starts the bare Worker under `wrangler dev`, as Sluice is started. */
 export async function startCeiling(root: string): Promise<Ceiling> {
-  const port = await probePort(0);
+  const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), "sluice-ceiling-"));
   const logFile = join(folder, "log");
   const log = openSync(logFile, "w");

@@ -5,7 +5,7 @@ import { type BenchContext, type Benchmark, itemLines, newJob, readCounters } fr
 import { type Figure, figure, target } from "./figure.ts";
 import type { Target } from "./target.ts";
 import type { TargetStats } from "./target-server.ts";
-import { CONCURRENCY, W1, W3, W4, W5, type Workload } from "./workloads.ts";
+import { CONCURRENCY, describeLoad, W1, W3, W4, W5, type Workload } from "./workloads.ts";
 
 /** One round: from the first request to the last completion. */
 export interface Round {
@@ -65,7 +65,7 @@ async function measure(context: BenchContext, sluice: Sluice, load: Workload, co
 function w1({ ours, bare }: Rounds, count: number): Figure[] {
   const rate = perSecond(count);
   return [
-    figure("W1", W1.what, "runs/s", ours.map(rate), {
+    figure("W1", describeLoad(W1, count), "runs/s", ours.map(rate), {
       ceilings: bare.map(rate),
       judge: (value, ceiling) => target("≥ 0.65 of the ceiling", value >= 0.65 * ceiling),
     }),
@@ -76,7 +76,7 @@ function w3({ ours, bare }: Rounds, count: number): Figure[] {
   const idealMs = (count / CONCURRENCY) * W3.callMs;
   const share = (round: Round) => idealMs / round.ms;
   return [
-    figure("W3", W3.what, "of ideal", ours.map(share), {
+    figure("W3", describeLoad(W3, count), "of ideal", ours.map(share), {
       ceilings: bare.map(share),
       judge: (value) => target("≥ 0.93", value >= 0.93),
     }),
@@ -97,7 +97,9 @@ function w3({ ours, bare }: Rounds, count: number): Figure[] {
 function w4({ ours, bare }: Rounds, count: number): Figure[] {
   const exact = count + Math.ceil(count / 10);
   return [
-    figure("W4", W4.what, "runs/s", ours.map(perSecond(count)), { ceilings: bare.map(perSecond(count)) }),
+    figure("W4", describeLoad(W4, count), "runs/s", ours.map(perSecond(count)), {
+      ceilings: bare.map(perSecond(count)),
+    }),
     figure(
       ...(["W4", "calls made", "calls"] as const),
       ours.map((round) => round.stats.calls),
@@ -112,11 +114,11 @@ function w4({ ours, bare }: Rounds, count: number): Figure[] {
   ];
 }
 
-function w5({ ours }: Rounds): Figure[] {
+function w5({ ours }: Rounds, count: number): Figure[] {
   return [
     figure(
       "W5",
-      W5.what,
+      describeLoad(W5, count),
       "ms",
       ours.map((round) => round.ms),
       {
@@ -179,7 +181,9 @@ export const narrowPump: Benchmark = {
       const { ours, bare } = await measure(context, sluice, W1, count);
       const after = await readCounters(sluice);
       const rate = perSecond(count);
-      const figures = [figure("W1 at width 6", W1.what, "runs/s", ours.map(rate), { ceilings: bare.map(rate) })];
+      const figures = [
+        figure("W1 at width 6", describeLoad(W1, count), "runs/s", ours.map(rate), { ceilings: bare.map(rate) }),
+      ];
       if (before && after) {
         const runs = after.runs_finished - before.runs_finished;
         const calls = (after.coordinator_calls - before.coordinator_calls) / runs;

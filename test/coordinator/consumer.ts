@@ -95,6 +95,8 @@ export class Invocation {
       started,
       leaving,
     };
+    // It aborts what it still makes before it says so.
+    if (leaving) this.calls.clear();
     this.sentAt = now;
     this.unanswered = request;
     return request;

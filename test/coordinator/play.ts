@@ -575,7 +575,7 @@ export class Play {
         batch_index: run.index,
         batch_id: run.batch?.id ?? null,
       });
-      expect(attempt).toBeLessThanOrEqual(run.max ?? this.reference.version(held.version).spec.max_attempts);
+      expect(attempt).toBeLessThanOrEqual(this.reference.mostAttempts(run));
       this.nobodyElse(invocation, call);
     }
     // Work is conserved: what was not granted could not go.

@@ -104,6 +104,11 @@ export class Reference {
     return version;
   }
 
+  /** A version may allow fewer attempts than a run has had by another. */
+  mostAttempts(run: RefRun): number {
+    return run.max ?? Math.max(...[...this.versions.values()].map(({ spec }) => spec.max_attempts));
+  }
+
   // ------------------------------------------------------------------ counts
 
   held(): RefHeld[] {

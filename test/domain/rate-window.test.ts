@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { JOB_WINDOW, rateLimitWindows } from "../../src/domain/rate-limit-names.ts";
 import { encodeStarts, SlidingWindow } from "../../src/domain/rate-window.ts";
 
 /** A stamp as the oracle keeps it; `settled` and `gone` as the commands had it. */
@@ -230,7 +231,9 @@ describe("the snapshot", () => {
   });
 
   test("merges equal milliseconds and writes distances", () => {
-    expect(encodeStarts([1_700_000_000_005, 1_700_000_000_000, 1_700_000_000_005])).toEqual([1_700_000_000_000, 1, 5, 2]);
+    expect(encodeStarts([1_700_000_000_005, 1_700_000_000_000, 1_700_000_000_005])).toEqual([
+      1_700_000_000_000, 1, 5, 2,
+    ]);
     expect(encodeStarts([])).toEqual([]);
     expect(encodeStarts([0, 0])).toEqual([0, 2]);
   });
@@ -240,5 +243,38 @@ describe("the snapshot", () => {
     for (let i = 0; i < 100_000; i++) window.settle(window.add(1_700_000_000_000 + (i % 1000)), Number.MAX_VALUE);
     expect(window.used(1_700_000_000_500, 1000)).toBe(100_000);
     expect(window.snapshot()).toHaveLength(2000);
+  });
+});
+
+describe("a run draws from", () => {
+  const spec = {
+    rate_limit_max: 10,
+    rate_limit_window_secs: 60,
+    rate_limit_keys: [
+      { name: "api", max: 5, window_secs: 1 },
+      { name: "mail", max: 7, window_secs: 2 },
+    ],
+  };
+  const own = { window: JOB_WINDOW, max: 10, windowMs: 60_000, waitingFor: "rate_limit" };
+  const api = { window: "api", max: 5, windowMs: 1000, waitingFor: "rate_limit:api" };
+  const mail = { window: "mail", max: 7, windowMs: 2000, waitingFor: "rate_limit:mail" };
+
+  test("the job's own window first, and every named one unless it names some", () => {
+    expect(rateLimitWindows(spec, null)).toEqual([own, api, mail]);
+    expect(rateLimitWindows(spec, ["mail"])).toEqual([own, mail]);
+    expect(rateLimitWindows(spec, [])).toEqual([own]);
+    expect(rateLimitWindows({ ...spec, rate_limit_max: null, rate_limit_window_secs: null }, null)).toEqual([
+      api,
+      mail,
+    ]);
+  });
+
+  test("a window for each partition, odd characters and all, and waits for the limit by its name", () => {
+    const partitions = ["api:eu:1", "api: ", "api:job", "api"];
+    expect(rateLimitWindows(spec, partitions)).toEqual([own, ...partitions.map((window) => ({ ...api, window }))]);
+  });
+
+  test("no limit that was removed since", () => {
+    expect(rateLimitWindows(spec, ["gone", "gone:x", "api", ""])).toEqual([own, api]);
   });
 });

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Api, createApi } from "../../src/cli/api.ts";
-import { probePort } from "../../src/cli/port.ts";
+import { freePort } from "../../src/cli/port.ts";
 
 export const root = resolve(import.meta.dirname, "../..");
 
@@ -52,7 +52,7 @@ export function scriptEnvironment(extra: Record<string, string>): NodeJS.Process
  */
 export async function startSluice(options: StartOptions = {}): Promise<Sluice> {
   const stateDir = options.stateDir ?? (await newStateDir());
-  const port = options.port ?? (await probePort(0));
+  const port = options.port ?? (await freePort());
   const spawnedAt = Date.now();
   const child = spawn("npm", ["run", "--silent", "dev"], {
     cwd: root,

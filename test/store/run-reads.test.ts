@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { BatchRecord } from "../../src/domain/batch.ts";
 import { ledgerId } from "../../src/domain/id.ts";
 import { RUN_STATUSES, type RunRecord, type RunStatus, type TriggeredBy } from "../../src/domain/run.ts";
+import { unpackRunDoc } from "../../src/domain/run-doc.ts";
 import type { Env } from "../../src/env.ts";
 import { listBatchItems } from "../../src/store/batch-items.ts";
 import { type BatchFilter, findBatch, listBatches } from "../../src/store/batches.ts";
@@ -209,7 +210,7 @@ describe("single rows", () => {
     await insertRuns([seed, { at: AT, seq: 2, payload: null }]);
     const run = await findRun(env, PROJECT, runId(seed));
     expect(run).toEqual({
-      ...docOf(seed),
+      ...unpackRunDoc(docOf(seed)),
       id: runId(seed),
       project_id: PROJECT,
       job_id: jobId(1),

@@ -2,6 +2,7 @@ import { env as platform } from "cloudflare:workers";
 import { zeroCounts } from "../../src/domain/batch.ts";
 import { ledgerId } from "../../src/domain/id.ts";
 import type { RunStatus, TriggeredBy } from "../../src/domain/run.ts";
+import type { RunDoc } from "../../src/domain/run-doc.ts";
 import type { Env } from "../../src/env.ts";
 
 /** Rows of the copy, written by hand. */
@@ -28,32 +29,14 @@ export interface Seed {
 export const jobId = (n: number): string => `01900000-0000-7000-8000-${n.toString(16).padStart(12, "0")}`;
 export const runId = (s: Seed): string => ledgerId({ at: s.at, seq: s.seq, lane: 0, job: s.job ?? 1 });
 
-export const docOf = (s: Seed) => ({
+export const docOf = (s: Seed): RunDoc => ({
   job_version: 1,
   job_version_id: "ver_0123456789",
-  waiting_for: null,
-  earliest_start_at: null,
   attempt: 1,
   max_attempts: 3,
-  payload_ref: null,
   result: '{"n":12345678901234567890}',
-  result_ref: null,
-  result_truncated: false,
-  error: null,
-  metadata: {},
-  priority: 0,
-  rate_limit_keys: null,
-  idempotency_key: null,
   created_by: "admin",
-  scheduled_at: null,
-  next_attempt_at: null,
   created_at: s.at,
-  started_at: null,
-  finished_at: null,
-  expires_at: null,
-  replayed_run_id: null,
-  used_fallback: false,
-  attempts: [],
 });
 
 /** Rows as the projection writes them, through plain SQL. */

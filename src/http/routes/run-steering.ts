@@ -1,7 +1,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { decodeCursor, encodeCursor, hashFilters } from "../../domain/cursor.ts";
-import { parseTraceparent } from "../../domain/traceparent.ts";
+import { newTraceparent, parseTraceparent } from "../../domain/traceparent.ts";
 import { cancelBatch } from "../../operations/batches.ts";
 import { type ReplayContext, replayRun, replayRuns } from "../../operations/replay.ts";
 import { replaySelection, type Selection } from "../../operations/replay-sweep.ts";
@@ -100,7 +100,10 @@ function replayContext(c: Context<AppEnv>, project: string | undefined): ReplayC
   const traceparent = c.req.header("traceparent");
   return {
     requestId: idempotencyKeyOf(c) === null ? null : c.var.creationId,
-    traceparent: traceparent !== undefined && parseTraceparent(traceparent) ? traceparent : null,
+    traceparent:
+      traceparent !== undefined && parseTraceparent(traceparent)
+        ? traceparent
+        : newTraceparent(crypto.getRandomValues(new Uint8Array(24))),
     project,
   };
 }

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { ApiError, invalid } from "../../domain/error.ts";
 import { MAX_ITEM_BYTES } from "../../domain/item.ts";
 import { textStart } from "../../domain/json-cut.ts";
-import { parseTraceparent } from "../../domain/traceparent.ts";
+import { newTraceparent, parseTraceparent } from "../../domain/traceparent.ts";
 import { projectScope } from "../../operations/authorize.ts";
 import { addItems, sealBatch } from "../../operations/batch-parts.ts";
 import type { Origin } from "../../operations/bulk-accept.ts";
@@ -253,7 +253,10 @@ function originOf(c: Context<AppEnv>, triggeredBy: "api" | "bulk"): Origin {
   return {
     triggered_by: triggeredBy,
     created_by: c.var.caller.actorId,
-    traceparent: traceparent !== undefined && parseTraceparent(traceparent) ? traceparent : null,
+    traceparent:
+      traceparent !== undefined && parseTraceparent(traceparent)
+        ? traceparent
+        : newTraceparent(crypto.getRandomValues(new Uint8Array(24))),
   };
 }
 
