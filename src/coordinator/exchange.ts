@@ -1,7 +1,8 @@
 import { resolveVersion } from "../domain/version-policy.ts";
 import { batchId } from "./batch.ts";
+import { learn, probe, vanished } from "./holding-back.ts";
 import type { Lane } from "./lane.ts";
-import type { Held, Lease } from "./lease.ts";
+import { type Held, type Lease, newHeld } from "./lease.ts";
 import type { LedgerRun } from "./ledger.ts";
 import {
   type CallGrant,
@@ -13,7 +14,7 @@ import {
   LEASE_MS,
 } from "./protocol.ts";
 import { expiresAt } from "./run-record.ts";
-import { finishPicked, type Instant, markStarted, settleLoss, settleReport } from "./settle.ts";
+import { finishPicked, type Instant, markStarted, settleLoss, settleReport, stampStart } from "./settle.ts";
 
 /** A lease's payloads together, in UTF-16 units: three bytes each at worst, so 8 MiB hold. */
 const MAX_GRANT_CHARS = 2_700_000;
@@ -21,8 +22,6 @@ const MAX_GRANT_CHARS = 2_700_000;
 const KEPT_PAYLOAD_CHARS = 4096;
 /** Runs in one lease at most. */
 const MAX_GRANT_RUNS = 100;
-/** Without a rate limit a call may begin this late after its grant. */
-const START_WITHIN_MS = 1_000;
 
 /** Report and lease in one transaction (protocol.ts). */
 export function exchange(lane: Lane, request: ExchangeRequest, at: Instant): ExchangeAnswer {
@@ -54,7 +53,7 @@ export function reclaim(lane: Lane, at: Instant): void {
     const runs = new Map(lane.ledger.runs([...lease.held.keys()]).map((r) => [r.seq, r]));
     for (const held of lease.held.values()) {
       const run = runs.get(held.seq);
-      if (run === undefined || held.canceled) lane.release(held);
+      if (run === undefined || held.canceled) dropHeld(lane, held);
       else settleLoss(lane, held, run, at);
     }
     lane.leases.delete(lease.nonce);
@@ -82,9 +81,12 @@ function leaseOf(lane: Lane, request: ExchangeRequest, now: number): Lease | nul
 }
 
 function takeReports(lane: Lane, lease: Lease, request: ExchangeRequest, at: Instant): void {
+  // The consumer's clock is another's: what lay so long before its sending lay at least so long before our receiving.
+  const toOurs = at.now - request.sent_at;
+  const inFlight = lane.held.size;
   for (const { seq, at: startedAt } of request.started) {
     const held = lease.held.get(seq);
-    if (held) markStarted(lane, held, startedAt, at.now);
+    if (held) markStarted(lane, held, startedAt + toOurs, at.now);
   }
   const unread = request.results.filter((r) => lease.held.get(r.seq)?.run === undefined).map((r) => r.seq);
   const runs = new Map(lane.ledger.runs(unread).map((r) => [r.seq, r]));
@@ -92,13 +94,22 @@ function takeReports(lane: Lane, lease: Lease, request: ExchangeRequest, at: Ins
     const held = lease.held.get(report.seq);
     if (!held || held.attempt !== report.attempt || held.fallback !== report.fallback) continue;
     const run = held.run ?? runs.get(report.seq);
+    const ours = onOurClock(report, toOurs);
+    learn(lane, held, ours, inFlight, at.now);
     if (held.canceled || run === undefined) {
-      lane.release(held);
+      stampStart(lane, held, ours.started_at, at.now);
+      dropHeld(lane, held);
       lease.held.delete(held.seq);
-    } else settleReport(lane, held, run, report, at);
+    } else settleReport(lane, held, run, ours, at);
   }
   lane.forgetEnded();
 }
+
+const onOurClock = (report: CallReport, offset: number): CallReport => ({
+  ...report,
+  started_at: report.started_at === null ? null : report.started_at + offset,
+  finished_at: report.finished_at + offset,
+});
 
 /** A result that came after its lease was taken back still counts, unless a newer try was leased. */
 function settleLate(lane: Lane, report: CallReport, at: Instant): void {
@@ -109,19 +120,13 @@ function settleLate(lane: Lane, report: CallReport, at: Instant): void {
   const from = lane.statusOf(run);
   lane.takeOut(run);
   lane.move(run.batch, from, "dequeued");
-  const held: Held = {
-    seq: run.seq,
-    nonce: "",
-    attempt: report.attempt,
-    fallback: report.fallback,
-    version: run.version,
-    sequence: 0,
-    batch: run.batch,
-    startedAt: null,
-    canceled: false,
-  };
+  const held = newHeld(run.seq, "", 0, run.batch, run.doc.ckey ?? null, at.now);
+  held.attempt = report.attempt;
+  held.fallback = report.fallback;
+  held.version = run.version;
   lane.hold(held);
-  settleReport(lane, held, run, report, at);
+  lane.limits.restore(held);
+  settleReport(lane, held, run, { ...report, started_at: report.started_at === null ? null : at.now }, at);
   lane.forgetEnded();
 }
 
@@ -129,7 +134,7 @@ function leave(lane: Lane, lease: Lease, at: Instant): void {
   const runs = new Map(lane.ledger.runs([...lease.held.keys()]).map((r) => [r.seq, r]));
   for (const held of [...lease.held.values()]) {
     const run = runs.get(held.seq);
-    if (run === undefined || held.canceled) lane.release(held);
+    if (run === undefined || held.canceled) dropHeld(lane, held);
     else {
       const outcome = { kind: "given_back", reason: "the consumer left" } as const;
       const { seq, attempt, fallback } = held;
@@ -139,17 +144,23 @@ function leave(lane: Lane, lease: Lease, at: Instant): void {
   lane.leases.delete(lease.nonce);
 }
 
+/** Frees the permit of a run that has ended already. Its call may have begun: its stamps stay. */
+function dropHeld(lane: Lane, held: Held): void {
+  lane.limits.settle(held, held.startBy);
+  vanished(lane, held);
+  lane.release(held);
+}
+
 // ------------------------------------------------------------------ granting
 
 function grant(lane: Lane, lease: Lease, want: number, at: Instant): CallGrant[] {
-  if (!lane.mayStart) return [];
   const calls: CallGrant[] = [];
   let chars = 0;
+  lane.wakeRefilled(at.now);
   for (;;) {
-    const room = Math.min(want - calls.length, lane.freePermits, MAX_GRANT_RUNS - calls.length);
+    const room = Math.min(want, MAX_GRANT_RUNS) - calls.length;
     if (room <= 0 || chars >= MAX_GRANT_CHARS) return calls;
-    // A batch limit is checked against permits in use, so each pick takes its permit before the next one is made.
-    const picked = pick(lane, lease, room);
+    const picked = pick(lane, lease, room, at.now);
     if (picked.length === 0) return calls;
     const runs = new Map(lane.ledger.runs(picked.map((h) => h.seq)).map((r) => [r.seq, r]));
     for (const held of picked) {
@@ -168,30 +179,28 @@ function grant(lane: Lane, lease: Lease, want: number, at: Instant): CallGrant[]
   }
 }
 
-function pick(lane: Lane, lease: Lease, room: number): Held[] {
+/** Limits are checked against permits and stamps in use, so each pick takes its own before the next one is made. */
+function pick(lane: Lane, lease: Lease, room: number, now: number): Held[] {
   const picked: Held[] = [];
-  while (picked.length < room) {
-    const next = lane.scheduler.take((flow) => lane.blockerOf(flow));
+  while (picked.length < room && lane.room(now) > 0) {
+    const next = lane.scheduler.take((flow) => lane.blockerOf(flow, now));
     if (next === null) break;
-    const held: Held = {
-      seq: next.seq,
-      nonce: lease.nonce,
-      attempt: 0,
-      fallback: false,
-      version: 0,
-      sequence: lease.sequence,
-      batch: next.flow.batch,
-      startedAt: null,
-      canceled: false,
-    };
+    const { seq, flow } = next;
+    const held = newHeld(seq, lease.nonce, lease.sequence, flow.batch, flow.key, now);
+    held.startBy = now + Math.min(lane.limits.startWithinMs(flow.limits), lane.window.openForMs(lane, now));
     lane.hold(held);
+    lane.limits.draw(held, flow.limits);
+    probe(lane, now);
     lease.held.set(held.seq, held);
     picked.push(held);
   }
   return picked;
 }
 
+/** It does not go after all. */
 function unpick(lane: Lane, lease: Lease, held: Held): void {
+  lane.limits.withdraw(held);
+  vanished(lane, held);
   lane.release(held);
   lease.held.delete(held.seq);
 }
@@ -236,7 +245,7 @@ function callGrant(lane: Lane, held: Held, run: LedgerRun): CallGrant {
     version: held.version,
     payload: run.payload ?? lane.ledger.body(run.seq, "p") ?? "{}",
     timeout_ms: (run.doc.timeout ?? spec.timeout_secs) * 1000,
-    start_within_ms: START_WITHIN_MS,
+    start_within_ms: held.startBy - held.grantedAt,
     batch_id: batch ? batchId(batch, lane.config as JobConfig) : null,
     batch_index: run.idx,
     traceparent: run.doc.trace ?? batch?.traceparent ?? null,

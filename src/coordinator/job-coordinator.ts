@@ -79,10 +79,9 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
         return { kind: "configured" as const, revision: lane.config.revision };
       }
       const isDeleted = config.deleted && lane.config?.deleted !== true;
-      lane.config = config;
       lane.ledger.saveConfig(config);
       lane.ledger.saveVersion(config.current);
-      lane.scheduler.wakeAll();
+      lane.reconfigure(config);
       if (isDeleted) startSweep(lane, `deleted:${config.revision}`, null, now);
       return { kind: "configured" as const, revision: config.revision };
     });

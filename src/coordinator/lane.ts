@@ -1,10 +1,14 @@
+import { type AdaptiveState, presentLimit, start as startAdaptive } from "../domain/adaptive-concurrency.ts";
+import { BREAKER_CLOSED, type BreakerState } from "../domain/circuit-breaker.ts";
 import type { JobSpec, JobVersion } from "../domain/job.ts";
 import type { RunStatus } from "../domain/run.ts";
 import { isTerminal } from "../domain/run.ts";
 import type { ItemRow, RunRow } from "../store/projection.ts";
 import { type Batch, exceedsThreshold, isHeld, stampChange } from "./batch.ts";
+import { gate, WindowClock } from "./gate.ts";
 import { type Held, type Lease, leaseDoc, loadLeases } from "./lease.ts";
 import { type Ledger, type LedgerRun, PLACE } from "./ledger.ts";
+import { type Holds, Limits } from "./limits.ts";
 import { appendOutbox, type Blob, countOutbox } from "./outbox.ts";
 import type { JobConfig } from "./protocol.ts";
 import { type Blocker, type Flow, Scheduler } from "./scheduler.ts";
@@ -34,6 +38,10 @@ interface LaneState {
   counts: Record<Live, number>;
   /** Of `delayed`, those that wait for their next attempt. */
   retrying: number;
+  /** Until when the endpoint asked to be left alone, by partition or for the whole job. */
+  holds: Holds;
+  adaptive: AdaptiveState | null;
+  breaker: BreakerState;
 }
 
 const EMPTY: LaneState = {
@@ -45,6 +53,9 @@ const EMPTY: LaneState = {
   busyTold: false,
   counts: { delayed: 0, queued: 0, dequeued: 0, executing: 0 },
   retrying: 0,
+  holds: {},
+  adaptive: null,
+  breaker: BREAKER_CLOSED,
 };
 
 /** What one transaction has decided and not yet written. */
@@ -81,6 +92,8 @@ export class Lane {
   readonly ledger: Ledger;
   readonly settings: LaneSettings;
   readonly scheduler: Scheduler;
+  readonly limits: Limits;
+  readonly window = new WindowClock();
   readonly batches = new Map<number, Batch>();
   /** Permits in use by batch. */
   readonly batchHeld = new Map<number, number>();
@@ -115,8 +128,12 @@ export class Lane {
       emptied: (flow) => this.dropEmptyFlow(flow),
     });
     const state = ledger.loadLane();
-    this.state = state === null ? structuredClone(EMPTY) : (JSON.parse(state) as LaneState);
+    this.state =
+      state === null ? structuredClone(EMPTY) : { ...structuredClone(EMPTY), ...(JSON.parse(state) as LaneState) };
     this.config = ledger.loadConfig();
+    this.limits = new Limits(ledger);
+    this.limits.configure(this.config);
+    this.limits.load(this.state.clock);
     this.outboxRows = countOutbox(ledger);
     this.load();
   }
@@ -128,7 +145,10 @@ export class Lane {
     }
     for (const lease of loadLeases(this.ledger)) {
       this.leases.set(lease.nonce, lease);
-      for (const held of lease.held.values()) this.hold(held);
+      for (const held of lease.held.values()) {
+        this.hold(held);
+        this.limits.restore(held);
+      }
     }
     for (const row of this.ledger.all("SELECT doc FROM sweeps")) {
       const sweep = JSON.parse(row.doc as string) as Sweep;
@@ -158,7 +178,9 @@ export class Lane {
       return this.storage.transactionSync(() => {
         this.state.clock = now;
         this.state.ver += 1;
+        this.wakeRefilled(now);
         const result = work();
+        this.wakeRefilled(now);
         this.save(now);
         return result;
       });
@@ -189,6 +211,7 @@ export class Lane {
         JSON.stringify(batch),
       );
     }
+    this.limits.save(now);
     this.outboxRows += appendOutbox(this.ledger, now, { ...p, batches: [...p.batches].map((b) => b.seq) });
     this.ledger.saveLane(JSON.stringify(this.state));
   }
@@ -213,20 +236,38 @@ export class Lane {
     return this.config.current.spec;
   }
 
-  /** Calls that may be in flight at once. */
-  get maxConcurrency(): number {
+  /** Calls that may be in flight at once, now. */
+  get concurrencyNow(): number {
     const cap = this.settings.maxConcurrency;
-    return Math.min(this.config?.current.spec.max_concurrency ?? cap, cap);
+    const limit = Math.min(this.config?.current.spec.max_concurrency ?? cap, cap);
+    const rule = this.config?.current.spec.adaptive_concurrency ?? null;
+    if (rule === null) return limit;
+    return Math.min(limit, presentLimit(this.state.adaptive ?? startAdaptive(rule), rule));
   }
 
   get freePermits(): number {
-    return Math.max(0, this.maxConcurrency - this.held.size);
+    return Math.max(0, this.concurrencyNow - this.held.size);
+  }
+
+  /** How many calls of any run may be granted now; see `gate` for what else holds them back. */
+  room(now: number): number {
+    if (gate(this, now) !== null) return 0;
+    return this.state.breaker.kind === "closed" ? this.freePermits : Math.min(1, this.freePermits);
   }
 
   /** Paused and disabled jobs start nothing. */
   get mayStart(): boolean {
     const c = this.config;
     return c !== null && !c.paused && !c.deleted && c.current.spec.enabled;
+  }
+
+  /** The new configuration is in force from here on. */
+  reconfigure(config: JobConfig): void {
+    this.config = config;
+    this.limits.configure(config);
+    if (config.current.spec.adaptive_concurrency === null) this.state.adaptive = null;
+    if (config.current.spec.circuit_breaker === null) this.state.breaker = BREAKER_CLOSED;
+    this.scheduler.wakeAll();
   }
 
   // ------------------------------------------------------------------ counting
@@ -267,21 +308,29 @@ export class Lane {
   /** Frees a permit and wakes what waited for it. */
   release(held: Held): void {
     this.held.delete(held.seq);
+    this.limits.release(held);
+    if (held.key !== null) this.scheduler.wake(`key:${held.key}`, 1);
     if (held.batch === null) return;
     const left = (this.batchHeld.get(held.batch) ?? 1) - 1;
     if (left > 0) this.batchHeld.set(held.batch, left);
     else this.batchHeld.delete(held.batch);
-    this.scheduler.wake(`batch:${held.batch}`);
+    this.scheduler.wake(`batch:${held.batch}`, 1);
   }
 
-  /** What holds a flow back now, beside the job's own permits. */
-  blockerOf(flow: Flow): Blocker | null {
-    if (flow.batch === null) return null;
-    const batch = this.batches.get(flow.batch);
-    if (!batch) return null;
-    if (isHeld(batch)) return `batch:${flow.batch}`;
-    const used = this.batchHeld.get(flow.batch) ?? 0;
-    return batch.max_concurrency !== null && used >= batch.max_concurrency ? `batch:${flow.batch}` : null;
+  /** What holds a flow back now, beside what holds back every run of the job. */
+  blockerOf(flow: Flow, now: number): Blocker | null {
+    const batch = flow.batch === null ? undefined : this.batches.get(flow.batch);
+    if (batch) {
+      const used = this.batchHeld.get(batch.seq) ?? 0;
+      const isFull = batch.max_concurrency !== null && used >= batch.max_concurrency;
+      if (isHeld(batch) || isFull) return `batch:${flow.batch}`;
+    }
+    return this.limits.blockerOf(flow, this.state.holds, now);
+  }
+
+  /** Windows that have room again let their flows go on. */
+  wakeRefilled(now: number): void {
+    for (const { blocker, room } of this.limits.refilled(this.state.holds, now)) this.scheduler.wake(blocker, room);
   }
 
   // ------------------------------------------------------------------ flows

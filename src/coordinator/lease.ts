@@ -1,4 +1,5 @@
 import type { Ledger, LedgerRun } from "./ledger.ts";
+import type { Stamp } from "./limits.ts";
 
 /** A permit in use: one call that a consumer was asked to make. */
 export interface Held {
@@ -14,6 +15,13 @@ export interface Held {
   startedAt: number | null;
   /** The run is terminal already; the permit lasts until the call is aborted. */
   canceled: boolean;
+  key: string | null;
+  grantedAt: number;
+  /** The latest instant at which its call may begin. */
+  startBy: number;
+  /** The rate windows it drew from, and the stamps there that are not settled yet. */
+  windows: string[];
+  stamps: Stamp[];
   /** The run as it was granted, so that its report need not read it again. Absent after a restart, and for big payloads. */
   run?: LedgerRun;
 }
@@ -29,7 +37,20 @@ export interface Lease {
   held: Map<number, Held>;
 }
 
-type HeldTuple = [number, number, 0 | 1, number, number, number | null, number | null, 0 | 1];
+type HeldTuple = [
+  seq: number,
+  attempt: number,
+  fallback: 0 | 1,
+  version: number,
+  sequence: number,
+  batch: number | null,
+  startedAt: number | null,
+  canceled: 0 | 1,
+  grantedAt: number,
+  startBy: number,
+  key?: string | null,
+  windows?: string[],
+];
 
 interface LeaseDoc {
   ticket: string;
@@ -39,11 +60,50 @@ interface LeaseDoc {
   held: HeldTuple[];
 }
 
+/** A permit for a run that is only now being looked at. */
+export const newHeld = (
+  seq: number,
+  nonce: string,
+  sequence: number,
+  batch: number | null,
+  key: string | null,
+  grantedAt: number,
+): Held => ({
+  seq,
+  nonce,
+  attempt: 0,
+  fallback: false,
+  version: 0,
+  sequence,
+  batch,
+  startedAt: null,
+  canceled: false,
+  key,
+  grantedAt,
+  startBy: grantedAt,
+  windows: [],
+  stamps: [],
+});
+
+function tupleOf(h: Held): HeldTuple {
+  const tuple: HeldTuple = [
+    h.seq,
+    h.attempt,
+    h.fallback ? 1 : 0,
+    h.version,
+    h.sequence,
+    h.batch,
+    h.startedAt,
+    h.canceled ? 1 : 0,
+    h.grantedAt,
+    h.startBy,
+  ];
+  if (h.key !== null || h.windows.length > 0) tuple.push(h.key, h.windows);
+  return tuple;
+}
+
 export function leaseDoc(lease: Lease): string {
-  const held: HeldTuple[] = [];
-  for (const h of lease.held.values()) {
-    held.push([h.seq, h.attempt, h.fallback ? 1 : 0, h.version, h.sequence, h.batch, h.startedAt, h.canceled ? 1 : 0]);
-  }
+  const held = [...lease.held.values()].map(tupleOf);
   const doc: LeaseDoc = {
     ticket: lease.ticket,
     sequence: lease.sequence,
@@ -59,17 +119,18 @@ export function loadLeases(ledger: Ledger): Lease[] {
     const nonce = row.nonce as string;
     const doc = JSON.parse(row.doc as string) as LeaseDoc;
     const held = new Map<number, Held>();
-    for (const [seq, attempt, fallback, version, sequence, batch, startedAt, canceled] of doc.held) {
+    for (const tuple of doc.held) {
+      const [seq, attempt, fallback, version, sequence, batch, startedAt, canceled, grantedAt, startBy, key, windows] =
+        tuple;
       held.set(seq, {
-        seq,
-        nonce,
+        ...newHeld(seq, nonce, sequence, batch, key ?? null, grantedAt),
         attempt,
         fallback: fallback === 1,
         version,
-        sequence,
-        batch,
         startedAt,
         canceled: canceled === 1,
+        startBy,
+        windows: windows ?? [],
       });
     }
     return { nonce, ticket: doc.ticket, sequence: doc.sequence, receivedAt: doc.received, boot: doc.boot, held };

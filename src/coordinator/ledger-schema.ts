@@ -50,6 +50,8 @@ CREATE TABLE dedup_log (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, seqs TEXT N
 CREATE TABLE outbox (
   id INTEGER PRIMARY KEY, at INTEGER NOT NULL, n INTEGER NOT NULL, lo INTEGER, hi INTEGER, runs TEXT NOT NULL, notes TEXT NOT NULL
 );
+-- Starts that rate windows count, a row a transaction; until: the latest of them.
+CREATE TABLE stamps (id INTEGER PRIMARY KEY, until INTEGER NOT NULL, doc TEXT NOT NULL);
 CREATE TABLE sweeps (id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID;
 `,
   },

@@ -243,6 +243,8 @@ export interface ExchangeRequest {
   nonce: string;
   sequence: number;
   boot: string | null;
+  /** When it was sent first, on the consumer's clock: instants in it are understood by their distance from this one. */
+  sent_at: number;
   /** Free slots of the pump. 0: only report. */
   want: number;
   /** Versions whose plans this invocation holds. */
@@ -298,6 +300,7 @@ export interface LaneHealth {
   executing: number;
   oldest_waiting_at: number | null;
   waiting_for: Partial<Record<WaitingFor, number>>;
+  /** How many calls may be in flight at once: the adaptive limit's present value, where there is one. */
   concurrency_now: number;
 }
 

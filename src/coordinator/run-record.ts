@@ -11,6 +11,7 @@ import {
 import { packRunDoc, unpackRunDoc } from "../domain/run-doc.ts";
 import type { RunRow } from "../store/projection.ts";
 import { isHeld } from "./batch.ts";
+import { gate } from "./gate.ts";
 import { dueAt, type Lane } from "./lane.ts";
 import { type LedgerRun, PLACE } from "./ledger.ts";
 import type { JobConfig } from "./protocol.ts";
@@ -133,7 +134,9 @@ export function waiting(lane: Lane, run: LedgerRun): { waitingFor: WaitingFor | 
   if (run.place === PLACE.due) {
     return { waitingFor: run.doc.next !== undefined ? "retry" : "schedule", earliest: dueAt(run) };
   }
-  if (!lane.mayStart) return { waitingFor: "paused", earliest: null };
+  const now = lane.state.clock;
+  const closed = gate(lane, now);
+  if (closed !== null) return { waitingFor: closed.reason, earliest: closed.until };
   const batch = run.batch === null ? undefined : lane.batches.get(run.batch);
   if (batch) {
     const used = lane.batchHeld.get(batch.seq) ?? 0;
@@ -141,8 +144,24 @@ export function waiting(lane: Lane, run: LedgerRun): { waitingFor: WaitingFor | 
       return { waitingFor: "batch", earliest: null };
     }
   }
+  const key = run.doc.ckey;
+  if (key !== undefined && lane.limits.keyRoom(key) <= 0) return { waitingFor: "key", earliest: null };
+  const full = fullWindow(lane, run, now);
+  if (full !== null) return full;
   if (lane.freePermits === 0) return { waitingFor: "concurrency", earliest: null };
-  return { waitingFor: null, earliest: lane.state.clock };
+  return { waitingFor: null, earliest: now };
+}
+
+/** Of the named windows that it draws from, the one that has room last. */
+function fullWindow(lane: Lane, run: LedgerRun, now: number): { waitingFor: WaitingFor; earliest: number } | null {
+  let latest: { waitingFor: WaitingFor; earliest: number } | null = null;
+  for (const limit of lane.limits.limitsOf(run.doc.limits ? JSON.stringify(run.doc.limits) : null)) {
+    const at = lane.limits.freeAt(limit, lane.state.holds, now);
+    if (at <= now || (latest !== null && at <= latest.earliest)) continue;
+    const isAsked = (lane.state.holds[limit.window] ?? 0) === at;
+    latest = { waitingFor: isAsked ? "hold" : limit.waitingFor, earliest: at };
+  }
+  return latest;
 }
 
 /** The row for D1. */

@@ -1,6 +1,7 @@
 import { assertNever } from "../domain/error.ts";
 import type { AttemptRecord, RunError, TerminalStatus } from "../domain/run.ts";
 import { type Settlement, settle } from "../domain/settlement.ts";
+import { vanished } from "./holding-back.ts";
 import type { Lane } from "./lane.ts";
 import type { Held } from "./lease.ts";
 import { type LedgerRun, PLACE } from "./ledger.ts";
@@ -23,6 +24,7 @@ interface End {
 /** Decides what a report on a held call means, and does it. The permit is freed. */
 export function settleReport(lane: Lane, held: Held, run: LedgerRun, report: CallReport, at: Instant): void {
   markStarted(lane, held, report.started_at, at.now);
+  stampStart(lane, held, report.started_at, at.now);
   lane.release(held);
   lane.leases.get(held.nonce)?.held.delete(held.seq);
   settleOutcome(lane, held, run, report.outcome, report.finished_at, at);
@@ -33,14 +35,23 @@ export function settleReport(lane: Lane, held: Held, run: LedgerRun, report: Cal
  * same, so it counts as a loss too.
  */
 export function settleLoss(lane: Lane, held: Held, run: LedgerRun, at: Instant): void {
+  lane.limits.settle(held, held.startBy);
+  vanished(lane, held);
   lane.release(held);
   settleOutcome(lane, held, run, { kind: "lost" }, at.now, at);
+}
+
+/** What a report says of the start: rate windows count it from then on, or not at all. */
+export function stampStart(lane: Lane, held: Held, startedAt: number | null, now: number): void {
+  if (startedAt === null) lane.limits.withdraw(held);
+  else lane.limits.settle(held, Math.min(startedAt, now));
 }
 
 /** The consumer says that a call has begun. */
 export function markStarted(lane: Lane, held: Held, startedAt: number | null, now: number): void {
   if (startedAt === null || held.startedAt !== null) return;
   held.startedAt = Math.min(startedAt, now);
+  lane.limits.settle(held, held.startedAt);
   if (held.canceled) return;
   lane.move(held.batch, "dequeued", "executing");
   lane.touch(held.seq);

@@ -1,10 +1,13 @@
 import { parseLedgerId } from "../domain/id.ts";
-import type { RunRecord, RunStatus, TerminalStatus } from "../domain/run.ts";
+import { splitLimitName } from "../domain/rate-limit-names.ts";
+import type { RunRecord, RunStatus, TerminalStatus, WaitingFor } from "../domain/run.ts";
+import { gate } from "./gate.ts";
 import type { Lane } from "./lane.ts";
 import { PLACE } from "./ledger.ts";
 import { findInOutbox } from "./outbox.ts";
 import type { CancelAnswer, JobConfig, LaneHealth } from "./protocol.ts";
 import { liveState, recordOfRow, runRecord } from "./run-record.ts";
+import type { Blocker } from "./scheduler.ts";
 import { finishHeld, finishWaiting } from "./settle.ts";
 import { startSweep } from "./sweep.ts";
 
@@ -53,25 +56,43 @@ export function cancelWhere(lane: Lane, id: string, status: RunStatus | null, no
 export function laneHealth(lane: Lane): LaneHealth {
   const c = lane.state.counts;
   const waitingFor: LaneHealth["waiting_for"] = {};
-  const add = (reason: keyof typeof waitingFor, n: number): void => {
+  const add = (reason: WaitingFor, n: number): void => {
     if (n > 0) waitingFor[reason] = (waitingFor[reason] ?? 0) + n;
   };
   add("retry", lane.state.retrying);
   add("schedule", c.delayed - lane.state.retrying);
-  if (!lane.mayStart) add("paused", c.queued);
+  const now = lane.state.clock;
+  const closed = gate(lane, now);
+  if (closed !== null) add(closed.reason, c.queued);
   else {
-    let onBatch = 0;
-    for (const flow of lane.scheduler.flows.values()) if (lane.blockerOf(flow) !== null) onBatch += flow.count;
-    add("batch", Math.min(onBatch, c.queued));
-    if (lane.freePermits === 0) add("concurrency", c.queued - Math.min(onBatch, c.queued));
+    const blocked = countBlocked(lane, now, add);
+    if (lane.freePermits === 0) add("concurrency", Math.max(0, c.queued - blocked));
   }
   return {
     waiting: c.delayed + c.queued,
     executing: c.executing,
     oldest_waiting_at: oldestWaitingAt(lane),
     waiting_for: waitingFor,
-    concurrency_now: lane.held.size,
+    concurrency_now: lane.concurrencyNow,
   };
+}
+
+/** Adds what waits behind a batch, a key or a window, by reason. */
+function countBlocked(lane: Lane, now: number, add: (reason: WaitingFor, n: number) => void): number {
+  let blocked = 0;
+  for (const flow of lane.scheduler.flows.values()) {
+    const blocker = flow.count > 0 ? lane.blockerOf(flow, now) : null;
+    if (blocker === null) continue;
+    blocked += flow.count;
+    add(reasonOf(blocker), flow.count);
+  }
+  return blocked;
+}
+
+function reasonOf(blocker: Blocker): WaitingFor {
+  if (blocker.startsWith("batch:")) return "batch";
+  if (blocker.startsWith("key:")) return "key";
+  return `rate_limit:${splitLimitName(blocker.slice("window:".length)).name}`;
 }
 
 /** The oldest run that no consumer holds: at most as many rows are read as there are permits in use. */

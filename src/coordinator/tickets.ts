@@ -18,8 +18,8 @@ export class Tickets {
   ring(lane: Lane, now: number, name: () => string): Ticket[] {
     this.expire(now);
     const config = lane.config;
-    if (config === null || !lane.mayStart) return [];
-    const free = lane.freePermits;
+    if (config === null) return [];
+    const free = lane.room(now);
     if (free === 0) return [];
     const ready = lane.scheduler.readyCount(free);
     const needed = Math.ceil(Math.min(free, ready) / lane.settings.pumpWidth) - this.out.size;

@@ -1,4 +1,5 @@
 import { ABANDONED_MS, INTERRUPTED_MS } from "./batch.ts";
+import { gate } from "./gate.ts";
 import type { Lane } from "./lane.ts";
 import { oldestOutboxAt } from "./outbox.ts";
 import { LEASE_MS } from "./protocol.ts";
@@ -27,6 +28,8 @@ export function nextWake(lane: Lane, now: number, facts: WakeFacts): number | nu
   return earliest([
     flushAt(lane, now, facts.flushNotBefore),
     facts.ringAt,
+    lane.state.counts.queued > 0 ? (gate(lane, now)?.until ?? null) : null,
+    lane.limits.nextRefill(),
     lane.ledger.firstDue(),
     lane.ledger.firstExpiry(),
     earliest(leases),

@@ -147,6 +147,7 @@ class Pump {
       nonce: this.#deps.nonce,
       sequence: ++this.#sequence,
       boot: this.#deps.boot,
+      sent_at: now,
       // What stays in the tray keeps its slot, or a slow coordinator would let results pile up.
       want: leaves ? 0 : Math.max(0, this.#deps.width - this.#slots.size - this.#tray.size),
       plans: [...this.#plans.keys()],
