@@ -12,7 +12,7 @@ export default defineConfig(async () => {
         {
           test: {
             name: "unit",
-            include: ["test/*.test.ts", "test/domain/**/*.test.ts", "test/cli/**/*.test.ts"],
+            include: ["test/*.test.ts", "test/domain/**/*.test.ts", "test/cli/**/*.test.ts", "test/coordinator-unit/**/*.test.ts"],
           },
         },
         {

@@ -174,7 +174,14 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   async health(): Promise<LaneHealth> {
     const lane = this.load();
     if (lane !== null) return laneHealth(lane);
-    return { waiting: 0, executing: 0, oldest_waiting_at: null, waiting_for: {}, concurrency_now: 0 };
+    return {
+      waiting: 0,
+      executing: 0,
+      oldest_waiting_at: null,
+      waiting_for: {},
+      concurrency_now: 0,
+      concurrency_limit: 0,
+    };
   }
 
   async behindSince(): Promise<{ now: number; since: number | null }> {

@@ -237,7 +237,7 @@ export class Lane {
   }
 
   /** Calls that may be in flight at once, now. */
-  get concurrencyNow(): number {
+  get concurrencyLimit(): number {
     const cap = this.settings.maxConcurrency;
     const limit = Math.min(this.config?.current.spec.max_concurrency ?? cap, cap);
     const rule = this.config?.current.spec.adaptive_concurrency ?? null;
@@ -246,7 +246,7 @@ export class Lane {
   }
 
   get freePermits(): number {
-    return Math.max(0, this.concurrencyNow - this.held.size);
+    return Math.max(0, this.concurrencyLimit - this.held.size);
   }
 
   /** How many calls of any run may be granted now; see `gate` for what else holds them back. */

@@ -300,8 +300,10 @@ export interface LaneHealth {
   executing: number;
   oldest_waiting_at: number | null;
   waiting_for: Partial<Record<WaitingFor, number>>;
-  /** How many calls may be in flight at once: the adaptive limit's present value, where there is one. */
+  /** Calls in flight, those handed to a consumer included. */
   concurrency_now: number;
+  /** How many may be: the adaptive limit's present value, where there is one. */
+  concurrency_limit: number;
 }
 
 /** The Durable Object's methods. Each is one transaction, or a read. */

@@ -1,3 +1,5 @@
+import { Turns } from "./turns.ts";
+
 /**
  * Who goes next, at the same cost however many wait.
  *
@@ -30,14 +32,8 @@ export interface Flow {
   parkedOn: Blocker | null;
   /** The room it was woken for, until it has used it. */
   wokenBy: Blocker | null;
-  /** Stands in its line. */
+  /** Stands among those that may go. */
   listed: boolean;
-}
-
-interface Line {
-  key: string | null;
-  /** Ready flows, the one with the oldest first run in front. */
-  flows: Flow[];
 }
 
 /** The ledger's side: reads the next page of a flow, and forgets one that has been used up. */
@@ -52,10 +48,9 @@ export interface Backlog {
 
 export class Scheduler {
   readonly flows = new Map<number, Flow>();
-  /** Ready lines by priority; a Map keeps turn order: the first goes next, and then to the end. */
-  private readonly levels = new Map<number, Map<string | null, Line>>();
-  private priorities: number[] = [];
-  private readonly parked = new Map<Blocker, Set<Flow>>();
+  /** Flows that nothing is known to hold back. */
+  private readonly ready = new Turns((flow) => this.firstSeq(flow));
+  private readonly parked = new Map<Blocker, Turns>();
   private readonly backlog: Backlog;
 
   constructor(backlog: Backlog) {
@@ -132,56 +127,49 @@ export class Scheduler {
    * @param blockerOf what holds a flow back now, or null. A blocked flow is parked.
    */
   take(blockerOf: (flow: Flow) => Blocker | null): { flow: Flow; seq: number } | null {
-    for (let p = 0; p < this.priorities.length; p++) {
-      const priority = this.priorities[p] as number;
-      const level = this.levels.get(priority);
-      if (!level) continue;
-      for (;;) {
-        const line = level.values().next().value;
-        if (line === undefined) break;
-        const flow = line.flows[0] as Flow;
-        const blocker = blockerOf(flow);
-        if (blocker !== null) {
-          const roomAt = flow.wokenBy;
-          this.park(flow, blocker);
-          // What it was woken for is still free: another flow that waits for it is to have it.
-          if (roomAt !== null && roomAt !== blocker) this.wake(roomAt, 1);
-          continue;
-        }
-        const seq = this.pop(flow);
-        if (seq === null) {
-          this.unlist(flow);
-          this.backlog.emptied(flow);
-          this.passOn(flow);
-          continue;
-        }
-        flow.wokenBy = null;
-        this.rotate(level, line, flow);
-        if (flow.count <= 0) this.backlog.emptied(flow);
-        return { flow, seq };
+    for (;;) {
+      const flow = this.ready.first();
+      if (flow === null) return null;
+      const blocker = blockerOf(flow);
+      if (blocker !== null) {
+        const roomAt = flow.wokenBy;
+        this.park(flow, blocker);
+        // What it was woken for is still free: another flow that waits for it is to have it.
+        if (roomAt !== null && roomAt !== blocker) this.wake(roomAt, 1);
+        continue;
       }
+      const seq = this.pop(flow);
+      if (seq === null) {
+        this.unlist(flow);
+        this.backlog.emptied(flow);
+        this.passOn(flow);
+        continue;
+      }
+      flow.wokenBy = null;
+      flow.listed = flow.count > 0;
+      this.ready.passTurn(flow, flow.listed);
+      if (!flow.listed) this.backlog.emptied(flow);
+      return { flow, seq };
     }
-    return null;
   }
 
   /**
-   * A permit was freed, a window has room: flows parked on it are looked at again, those first that have waited longest.
+   * A permit was freed, a window has room: flows parked on it are looked at again, in the order in which they would go.
    *
-   * @param room how many may go; waking more would cost what waits instead of what goes.
+   * @param room how many runs may go; waking more flows would cost what waits instead of what goes.
    */
   wake(blocker: Blocker, room = Number.POSITIVE_INFINITY): void {
     const flows = this.parked.get(blocker);
     if (!flows) return;
-    let left = room;
-    for (const flow of flows) {
-      if (left <= 0) return;
-      left -= 1;
-      flows.delete(flow);
+    for (let left = room; left > 0; left--) {
+      const flow = flows.first();
+      if (flow === null) break;
+      flows.passTurn(flow, false);
       flow.parkedOn = null;
       flow.wokenBy = blocker;
       this.list(flow);
     }
-    this.parked.delete(blocker);
+    if (flows.isEmpty) this.parked.delete(blocker);
   }
 
   /** Whether anything waits for this. */
@@ -204,13 +192,9 @@ export class Scheduler {
   /** Runs that nothing is known to hold back, up to `enough`. */
   readyCount(enough: number): number {
     let sum = 0;
-    for (const level of this.levels.values()) {
-      for (const line of level.values()) {
-        for (const flow of line.flows) {
-          sum += flow.count;
-          if (sum >= enough) return enough;
-        }
-      }
+    for (const flow of this.ready.flows()) {
+      sum += flow.count;
+      if (sum >= enough) return enough;
     }
     return sum;
   }
@@ -260,78 +244,34 @@ export class Scheduler {
     return seq;
   }
 
-  /** The line has had its turn: it goes to the end, its flows in order of their first runs. */
-  private rotate(level: Map<string | null, Line>, line: Line, flow: Flow): void {
-    level.delete(line.key);
-    if (flow.count <= 0) {
-      line.flows.shift();
-      flow.listed = false;
-    } else if (line.flows.length > 1) {
-      line.flows.shift();
-      this.insert(line, flow);
-    }
-    if (line.flows.length > 0) level.set(line.key, line);
-  }
-
   private list(flow: Flow): void {
     if (flow.count <= 0 || flow.listed || flow.parkedOn !== null) return;
     flow.listed = true;
-    let level = this.levels.get(flow.priority);
-    if (!level) {
-      level = new Map();
-      this.levels.set(flow.priority, level);
-      this.priorities = [...this.levels.keys()].sort((a, b) => b - a);
-    }
-    const line = level.get(flow.key);
-    if (line === undefined) level.set(flow.key, { key: flow.key, flows: [flow] });
-    else this.insert(line, flow);
+    this.ready.add(flow);
   }
 
-  /** The flow's first run may be another: its place within its line follows, and the line keeps its turn. */
+  /** The flow's first run may be another. */
   private resort(flow: Flow): void {
-    if (!flow.listed) {
-      this.list(flow);
-      return;
-    }
-    const line = this.levels.get(flow.priority)?.get(flow.key);
-    if (!line || line.flows.length === 1) return;
-    line.flows.splice(line.flows.indexOf(flow), 1);
-    this.insert(line, flow);
-  }
-
-  /** Binary insertion by the first run's number. */
-  private insert(line: Line, flow: Flow): void {
-    const mine = this.firstSeq(flow);
-    let low = 0;
-    let high = line.flows.length;
-    while (low < high) {
-      const mid = (low + high) >> 1;
-      if (this.firstSeq(line.flows[mid] as Flow) <= mine) low = mid + 1;
-      else high = mid;
-    }
-    line.flows.splice(low, 0, flow);
+    if (flow.listed) this.ready.resort(flow);
+    else if (flow.parkedOn !== null) this.parked.get(flow.parkedOn)?.resort(flow);
+    else this.list(flow);
   }
 
   private unlist(flow: Flow): void {
-    if (flow.parkedOn !== null) {
-      this.parked.get(flow.parkedOn)?.delete(flow);
-      flow.parkedOn = null;
-    }
-    if (!flow.listed) return;
+    if (flow.listed) this.ready.remove(flow);
     flow.listed = false;
-    const level = this.levels.get(flow.priority);
-    const line = level?.get(flow.key);
-    if (!level || !line) return;
-    const at = line.flows.indexOf(flow);
-    if (at !== -1) line.flows.splice(at, 1);
-    if (line.flows.length === 0) level.delete(flow.key);
+    if (flow.parkedOn === null) return;
+    const others = this.parked.get(flow.parkedOn);
+    others?.remove(flow);
+    if (others?.isEmpty) this.parked.delete(flow.parkedOn);
+    flow.parkedOn = null;
   }
 
   private park(flow: Flow, blocker: Blocker): void {
     this.unlist(flow);
     flow.parkedOn = blocker;
     flow.wokenBy = null;
-    const flows = this.parked.get(blocker) ?? new Set();
+    const flows = this.parked.get(blocker) ?? new Turns((f) => this.firstSeq(f));
     flows.add(flow);
     this.parked.set(blocker, flows);
   }

@@ -73,7 +73,8 @@ export function laneHealth(lane: Lane): LaneHealth {
     executing: c.executing,
     oldest_waiting_at: oldestWaitingAt(lane),
     waiting_for: waitingFor,
-    concurrency_now: lane.concurrencyNow,
+    concurrency_now: lane.held.size,
+    concurrency_limit: lane.concurrencyLimit,
   };
 }
 

@@ -108,14 +108,14 @@ function onGood(state: AdaptiveState, rule: AdaptiveRule, outcome: AdaptiveOutco
   if (state.probingSince !== null) return onProbed(state, state.probingSince, outcome);
   const below = Math.max(rule.min, broke - 1);
   if (limit + step < below) return raised(state, rule, step);
-  return onPlateau({ ...state, limit: Math.max(limit, below), good: state.good + 1 }, rule, broke, outcome.now);
+  return onPlateau({ ...state, limit: Math.max(limit, below), good: state.good + 1 }, broke, outcome.now);
 }
 
 /** Right below the level that broke. */
-function onPlateau(state: AdaptiveState, rule: AdaptiveRule, broke: number, now: number): AdaptiveState {
+function onPlateau(state: AdaptiveState, broke: number, now: number): AdaptiveState {
   const calls = PROBE_CALLS * 2 ** Math.min(state.failedProbes, MAX_CALLS_DOUBLINGS);
   const waitMs = PROBE_MS * 2 ** Math.min(state.failedProbes, MAX_MS_DOUBLINGS);
-  if (state.good < calls || now < state.decreasedAt + waitMs || broke > rule.max) return state;
+  if (state.good < calls || now < state.decreasedAt + waitMs) return state;
   return { ...state, limit: Math.max(state.limit, broke), good: 0, probingSince: now };
 }
 

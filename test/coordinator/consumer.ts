@@ -89,6 +89,7 @@ export class Invocation {
       nonce: this.nonce,
       sequence: ++this.sequence,
       boot: this.boot,
+      sent_at: now,
       want: leaving ? 0 : want,
       plans: [],
       results: reports,

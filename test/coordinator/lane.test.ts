@@ -32,7 +32,9 @@ async function playOut(script: Step[], width: number, boots: boolean): Promise<v
       const copied = await holdsAtTheLane(play);
       if (["pass", "alarm", "sweep"].includes(step.do)) await holdsInTheCopy(play, copied);
     } catch (error) {
-      throw new Error(`step ${i}, ${JSON.stringify(step)}: ${error instanceof Error ? error.message : error}`, { cause: error });
+      throw new Error(`step ${i}, ${JSON.stringify(step)}: ${error instanceof Error ? error.message : error}`, {
+        cause: error,
+      });
     }
   }
   await holdsInTheEnd(play);

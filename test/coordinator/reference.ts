@@ -84,6 +84,8 @@ export class Reference {
   readonly seen = new Map<string, { seq: number; at: number }>();
   readonly leases = new Map<string, RefLease>();
   boot: string | null;
+  /** The endpoint asked to be left alone, or the consumer cannot read the configuration. */
+  private heldUntil = 0;
 
   constructor(boot: string | null) {
     this.boot = boot;
@@ -121,6 +123,10 @@ export class Reference {
 
   heldOf(batch: RefBatch): number {
     return this.held().filter((h) => h.run.batch === batch).length;
+  }
+
+  heldOfKey(key: string): number {
+    return this.held().filter((h) => h.run.key === key).length;
   }
 
   runsOf(batch: RefBatch): RefRun[] {
@@ -274,6 +280,7 @@ export class Reference {
     for (const report of request.results) {
       const held = lease.held.get(report.seq);
       if (!held || held.attempt !== report.attempt || held.fallback !== report.fallback) continue;
+      this.holdBack(report.outcome, now);
       if (!held.canceled && report.started_at !== null) this.markStarted(held);
       lease.held.delete(report.seq);
       if (!held.canceled) this.settle(held, report.outcome, now);
@@ -285,6 +292,15 @@ export class Reference {
       }
     }
     return { kind: "fresh" };
+  }
+
+  private holdBack(outcome: CallReport["outcome"], now: number): void {
+    const isAsked =
+      this.config?.current.spec.hold_on_retry_after === true &&
+      outcome.kind === "response" &&
+      (outcome.http_status === 429 || outcome.http_status === 503);
+    const ms = outcome.kind === "given_back" ? outcome.delay_ms : isAsked ? outcome.retry_after_ms : null;
+    if (ms) this.heldUntil = Math.max(this.heldUntil, now + ms);
   }
 
   private leaseOf(request: ExchangeRequest, now: number): RefLease | null {
@@ -315,13 +331,20 @@ export class Reference {
     if (report.outcome.kind === "given_back" || report.outcome.kind === "aborted") return;
     const { attempt, fallback } = report;
     const started = report.started_at !== null;
-    this.settle({ run, attempt, fallback, version: run.version, sequence: 0, started, canceled: false }, report.outcome, now);
+    this.settle(
+      { run, attempt, fallback, version: run.version, sequence: 0, started, canceled: false },
+      report.outcome,
+      now,
+    );
   }
 
   // ------------------------------------------------------------------ who may go, and who goes first
 
   private mayGo(run: RefRun, now: number): boolean {
     if (run.status !== "queued" || this.isExpired(run, now)) return false;
+    const perKey = this.config?.current.spec.max_concurrency_per_key ?? null;
+    const isKeyFull = run.key !== null && perKey !== null && this.heldOfKey(run.key) >= perKey;
+    if (isKeyFull) return false;
     const batch = run.batch;
     if (batch === null) return true;
     if (batch.canceled || batch.stopped) return false;
@@ -339,7 +362,7 @@ export class Reference {
 
   /** The runs one of which must be granted next: the first of each line of the highest priority that can go. */
   candidates(now: number): RefRun[] {
-    if (!this.mayStart || this.freePermits === 0) return [];
+    if (!this.mayStart || this.freePermits === 0 || this.heldUntil > now) return [];
     const able = this.runs.filter((run) => this.mayGo(run, now));
     // One that expires at its grant holds a permit for a moment, and others overtake it.
     if (this.mayExpireAtGrant(now).length > 0) return able;
@@ -350,7 +373,7 @@ export class Reference {
       const line = run.key ?? "";
       lines.set(line, [...(lines.get(line) ?? []), run]);
     }
-    return [...lines.values()].map(firstOfLine);
+    return [...lines.values()].flatMap(firstOfLine);
   }
 
   grant(run: RefRun, request: ExchangeRequest): RefHeld {
@@ -381,10 +404,22 @@ export class Reference {
   }
 }
 
+const oldestOf = (runs: RefRun[]): RefRun => runs.reduce((a, b) => (b.seq < a.seq ? b : a));
+
+/** The room in a batch with a limit of its own may be promised to another line, so its runs may be overtaken. */
+export const isContended = (run: RefRun): boolean => run.batch !== null && run.batch.max !== null;
+
 /** A line serves the flow (here: the batch) whose first run is oldest, and in it the returned runs first. */
-function firstOfLine(line: RefRun[]): RefRun {
-  const oldest = line.reduce((a, b) => (b.seq < a.seq ? b : a));
-  const flow = line.filter((run) => run.batch === oldest.batch);
-  const heads = flow.filter((run) => run.head);
-  return (heads.length > 0 ? heads : flow).reduce((a, b) => (b.seq < a.seq ? b : a));
+function firstOfLine(line: RefRun[]): RefRun[] {
+  const flows = new Map<RefBatch | null, RefRun[]>();
+  for (const run of line) flows.set(run.batch, [...(flows.get(run.batch) ?? []), run]);
+  const sorted = [...flows.values()].sort((a, b) => oldestOf(a).seq - oldestOf(b).seq);
+  const firsts: RefRun[] = [];
+  for (const flow of sorted) {
+    const heads = flow.filter((run) => run.head);
+    const first = oldestOf(heads.length > 0 ? heads : flow);
+    firsts.push(first);
+    if (!isContended(first)) break;
+  }
+  return firsts;
 }

@@ -16,6 +16,8 @@ export type Knobs = Pick<
   | "version_policy"
   | "backwards_compatible"
   | "enabled"
+  | "max_concurrency_per_key"
+  | "hold_on_retry_after"
 >;
 
 export interface ItemSeed {
@@ -131,6 +133,8 @@ const knobs: fc.Arbitrary<Partial<Knobs>> = fc.record(
     version_policy: fc.constantFrom("pin", "latest", "minor"),
     backwards_compatible: fc.boolean(),
     enabled: fc.nat(7).map((n) => n > 0),
+    max_concurrency_per_key: fc.constantFrom(null, null, 1, 2),
+    hold_on_retry_after: fc.boolean(),
   },
   { requiredKeys: [] },
 );
@@ -160,8 +164,23 @@ const max = rarely(fc.integer({ min: 1, max: 3 }), 1);
 const threshold = rarely(fc.integer({ min: 0, max: 60 }), 3);
 
 const weighted: [number, fc.Arbitrary<Step>][] = [
-  [2, fc.record({ do: fc.constant("configure"), knobs, paused: fc.nat(4).map((n) => n === 4), stale: fc.nat(5).map((n) => n === 5) })],
-  [3, fc.record({ do: fc.constant("single"), items: fc.array(item, { minLength: 1, maxLength: 3 }), revision: fc.constantFrom(0, 0, 0, 0, -1, 1) })],
+  [
+    2,
+    fc.record({
+      do: fc.constant("configure"),
+      knobs,
+      paused: fc.nat(4).map((n) => n === 4),
+      stale: fc.nat(5).map((n) => n === 5),
+    }),
+  ],
+  [
+    3,
+    fc.record({
+      do: fc.constant("single"),
+      items: fc.array(item, { minLength: 1, maxLength: 3 }),
+      revision: fc.constantFrom(0, 0, 0, 0, -1, 1),
+    }),
+  ],
   [2, fc.record({ do: fc.constant("open"), max, threshold, request: rarely(fc.nat(1), 2) })],
   [
     5,
@@ -191,7 +210,13 @@ const weighted: [number, fc.Arbitrary<Step>][] = [
   [2, fc.record({ do: fc.constant("late"), which, result })],
   [1, fc.record({ do: fc.constant("cancel_runs"), which: fc.array(which, { minLength: 1, maxLength: 4 }) })],
   [1, fc.record({ do: fc.constant("cancel_batch"), which })],
-  [1, fc.record({ do: fc.constant("cancel_where"), status: fc.constantFrom("delayed", "queued", "dequeued", "executing", null) })],
+  [
+    1,
+    fc.record({
+      do: fc.constant("cancel_where"),
+      status: fc.constantFrom("delayed", "queued", "dequeued", "executing", null),
+    }),
+  ],
   [1, fc.record({ do: fc.constant("patch_batch"), which, max, threshold, match: fc.boolean() })],
   [8, fc.record({ do: fc.constant("pass"), ms: fc.oneof(fc.nat(1_500), fc.nat(6_000), fc.nat(20_000)) })],
   [2, fc.record({ do: fc.constant("jump"), ms: fc.oneof(fc.nat(3_000), fc.nat(20_000)) })],

@@ -41,7 +41,19 @@ export interface Shown {
 type Stub = CoordinatorApi & DurableObjectStub<JobCoordinator>;
 
 /** Ledger tables that must be empty once every run has ended and D1 knows it. */
-const TABLES = ["runs", "bodies", "pages", "heads", "due", "expiries", "leases", "batches", "chunks", "outbox", "sweeps"];
+const TABLES = [
+  "runs",
+  "bodies",
+  "pages",
+  "heads",
+  "due",
+  "expiries",
+  "leases",
+  "batches",
+  "chunks",
+  "outbox",
+  "sweeps",
+];
 
 /**
  * One lane in a real Durable Object, and the world around it: the clock, the queue, D1's moods, sudden ends. The queue is a

@@ -43,7 +43,7 @@ function reader(timeZone: string): (at: number) => Reading {
 function oracle(cron: string): (reading: Reading) => boolean {
   const window = windowOf(cron);
   const [minuteText, , dayText, , weekdayText] = cron.split(" ");
-  const wholeHour = minuteText === "0" || minuteText === "*";
+  const wholeHour = ["0", "0-0", "*"].includes(minuteText ?? "");
   const alternatives = dayText !== "*" && weekdayText !== "*";
   return (reading) => {
     const matches = (field: keyof Cron) => window[field]?.has(reading[field]) ?? true;
@@ -65,6 +65,11 @@ class Span {
     this.minutes = days * 1440;
     const read = reader(zone);
     this.readings = Array.from({ length: this.minutes }, (_, i) => read(this.from + i * MINUTE));
+  }
+
+  /** What a failing property shows of it. */
+  [fc.toStringMethod](): string {
+    return `${this.zone} from ${new Date(this.from).toISOString()}`;
   }
 
   open(cron: string): boolean[] {

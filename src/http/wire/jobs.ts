@@ -112,7 +112,11 @@ export const jobHealthWire = z
     executing: z.number().int(),
     oldest_waiting_at: instant().nullable(),
     waiting_for: z.record(z.string(), z.number().int()).openapi({ description: "How many wait, by reason." }),
-    concurrency_now: z.number().int(),
+    concurrency_now: z.number().int().openapi({ description: "Calls in flight, those handed to a consumer included." }),
+    concurrency_limit: z
+      .number()
+      .int()
+      .openapi({ description: "How many may be: the adaptive limit's present value, where there is one." }),
     last_24h: z
       .object({
         by_status: z.object(
