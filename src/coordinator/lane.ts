@@ -58,6 +58,12 @@ const EMPTY: LaneState = {
   breaker: BREAKER_CLOSED,
 };
 
+/** A closed breaker's failures are not worth a write each: an eviction may forget them. */
+function stateText(state: LaneState): string {
+  const breaker = state.breaker.kind === "closed" ? { ...state.breaker, failures: [] } : state.breaker;
+  return JSON.stringify({ ...state, breaker });
+}
+
 /** What one transaction has decided and not yet written. */
 interface Pending {
   runs: RunRow[];
@@ -213,7 +219,7 @@ export class Lane {
     }
     this.limits.save(now);
     this.outboxRows += appendOutbox(this.ledger, now, { ...p, batches: [...p.batches].map((b) => b.seq) });
-    this.ledger.saveLane(JSON.stringify(this.state));
+    this.ledger.saveLane(stateText(this.state));
   }
 
   /** Runs that have ended leave their table, so that nothing later in this transaction reads them again. */
