@@ -18,7 +18,10 @@ export function learn(lane: Lane, held: Held, report: CallReport, inFlight: numb
   // The consumer cannot read the configuration: granting again at once would go round and round.
   if (outcome.kind === "given_back" && outcome.delay_ms) hold(lane, held, now + outcome.delay_ms, now);
   // The fallback is another endpoint: it says nothing of this one.
-  if (report.fallback) return;
+  if (report.fallback) {
+    vanished(lane, held);
+    return;
+  }
   if (spec.hold_on_retry_after) {
     const asked = holdAsked(outcome);
     if (asked !== null) hold(lane, held, holdUntil(asked, now), now);
