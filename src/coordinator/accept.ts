@@ -1,5 +1,5 @@
 import { INLINE_BODY_BYTES } from "../domain/run.ts";
-import type { Batch } from "./batch.ts";
+import { type Batch, batchId } from "./batch.ts";
 import { findBatch } from "./batch-book.ts";
 import { checkRepeat, saveChunk } from "./chunks.ts";
 import { findSeen, remember, type Seen } from "./duplicates.ts";
@@ -219,7 +219,7 @@ class Intake {
   turnedAway(index: number | null, outcome: string, runId: string | null, error: string | null): void {
     if (this.batch === null || index === null) return;
     const id = this.lane.config as JobConfig;
-    this.lane.pending.items.push([runIdOfBatch(id, this.batch), index, outcome, runId, error]);
+    this.lane.pending.items.push([batchId(this.batch, id), index, outcome, runId, error]);
   }
 
   add(run: LedgerRun, payload: string): void {
@@ -288,5 +288,3 @@ const follows = (first: LedgerRun, n: number, run: LedgerRun): boolean =>
   run.idx === (first.idx === null ? null : first.idx + n) &&
   run.version === first.version &&
   run.place === first.place;
-
-const runIdOfBatch = (config: JobConfig, batch: Batch): string => runId(config, batch.at, batch.seq);

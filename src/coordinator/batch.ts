@@ -122,8 +122,16 @@ export function stampChange(batch: Batch, ver: number, now: number): void {
   if (batch.finished_at === null && isFinished(batchFacts(batch, now))) batch.finished_at = now;
 }
 
-export const batchId = (batch: Batch, config: JobConfig): string =>
-  ledgerId({ at: batch.at, seq: batch.seq, lane: 0, job: config.number });
+const ids = new WeakMap<Batch, string>();
+
+/** Asked for with every run of the batch, so it is kept. */
+export function batchId(batch: Batch, config: JobConfig): string {
+  const known = ids.get(batch);
+  if (known !== undefined) return known;
+  const id = ledgerId({ at: batch.at, seq: batch.seq, lane: 0, job: config.number });
+  ids.set(batch, id);
+  return id;
+}
 
 export function batchRecord(batch: Batch, config: JobConfig, now: number): BatchRecord {
   const done = terminalCount(batch.counts);

@@ -36,14 +36,17 @@ const isEmpty = (b: OutboxBody): boolean =>
 export function appendOutbox(ledger: Ledger, now: number, body: OutboxBody): number {
   if (isEmpty(body)) return 0;
   for (const { runs, ...notes } of split(body)) {
+    const runsText = JSON.stringify(runs);
+    const notesText = JSON.stringify(notes);
     ledger.run(
-      "INSERT INTO outbox (at, n, lo, hi, runs, notes) VALUES (?, ?, ?, ?, ?, ?)",
+      "INSERT INTO outbox (at, n, lo, hi, chars, runs, notes) VALUES (?, ?, ?, ?, ?, ?, ?)",
       now,
       runs.length + notes.items.length,
       runs.length > 0 ? Math.min(...notes.seqs) : null,
       runs.length > 0 ? Math.max(...notes.seqs) : null,
-      JSON.stringify(runs),
-      JSON.stringify(notes),
+      runsText.length + notesText.length,
+      runsText,
+      notesText,
     );
   }
   return body.runs.length + body.items.length;
@@ -100,11 +103,11 @@ export interface OutboxRow {
 
 /** The oldest rows, as many as fit one sending. */
 export function readOutbox(ledger: Ledger, maxChars: number): OutboxRow[] {
-  const sizes = ledger.all("SELECT id, length(runs) + length(notes) AS size FROM outbox ORDER BY id LIMIT 200");
+  const sizes = ledger.all("SELECT chars FROM outbox ORDER BY id LIMIT 200");
   let chars = 0;
   let n = 0;
   for (const row of sizes) {
-    chars += row.size as number;
+    chars += row.chars as number;
     if (n > 0 && chars > maxChars) break;
     n += 1;
   }

@@ -10,7 +10,7 @@ import {
 } from "../domain/run.ts";
 import { packRunDoc, unpackRunDoc } from "../domain/run-doc.ts";
 import type { RunRow } from "../store/projection.ts";
-import { isHeld } from "./batch.ts";
+import { batchId, isHeld } from "./batch.ts";
 import { gate } from "./gate.ts";
 import { dueAt, type Lane } from "./lane.ts";
 import { type LedgerRun, PLACE } from "./ledger.ts";
@@ -62,7 +62,7 @@ export function runRecord(lane: Lane, run: LedgerRun, state: RunState): RunRecor
     job_id: config.id,
     job_version: state.version,
     job_version_id: version.version_id,
-    batch_id: batch === undefined ? null : runId(config, batch.at, batch.seq),
+    batch_id: batch === undefined ? null : batchId(batch, config),
     batch_index: run.idx,
     status: state.status,
     waiting_for: state.waitingFor,
