@@ -2,6 +2,7 @@ import { bill } from "./coordinator/bill.ts";
 import { handleBatch } from "./delivery/consumer.ts";
 import type { Env } from "./env.ts";
 import { createApp } from "./http/app.ts";
+import { answerDrained } from "./http/drained-request.ts";
 import { everyMinute } from "./schedule/minute.ts";
 
 export { JobCoordinator } from "./coordinator/job-coordinator.ts";
@@ -13,7 +14,11 @@ const isCounters = (request: Request, env: Env): boolean =>
   env.ENVIRONMENT === "development" && new URL(request.url).pathname === "/__dev/counters";
 
 export default {
-  fetch: (request, env, ctx) => (isCounters(request, env) ? Response.json(bill) : app.fetch(request, env, ctx)),
+  fetch(request, env, ctx) {
+    if (isCounters(request, env)) return Response.json(bill);
+    if (env.ENVIRONMENT !== "development") return app.fetch(request, env, ctx);
+    return answerDrained(request, (drained) => app.fetch(drained, env, ctx));
+  },
   queue: handleBatch,
   scheduled: everyMinute,
 } satisfies ExportedHandler<Env>;

@@ -10,7 +10,6 @@ import {
   newBatch,
   stampChange,
 } from "./batch.ts";
-import { forgetChunks } from "./chunks.ts";
 import type { Lane } from "./lane.ts";
 import type {
   BatchAnswer,
@@ -23,6 +22,7 @@ import type {
   ResumeBatchAnswer,
   StoredAnswer,
 } from "./protocol.ts";
+import { seal } from "./seal.ts";
 import { startBatchSweep } from "./sweep.ts";
 
 /** A request that has added nothing for this long is taken for dead, and another with its key may go on. */
@@ -150,13 +150,6 @@ export function sealBatch(lane: Lane, id: string, expected: number | null, now: 
   }
   if (!batch.sealed) seal(lane, batch, now);
   return { kind: "closed", batch: record(lane, batch, now) };
-}
-
-function seal(lane: Lane, batch: Batch, now: number): void {
-  batch.sealed = true;
-  batch.accepted_at = now;
-  forgetChunks(lane.ledger, batch);
-  lane.pending.batches.add(batch);
 }
 
 /** Batches that nobody has added to for a day are sealed as they are; answers older than a day are forgotten. */

@@ -4,6 +4,7 @@ import { uuidV7 } from "../domain/id.ts";
 import type { RunRecord, RunStatus } from "../domain/run.ts";
 import { type Env, parseSettings } from "../env.ts";
 import { accept, refusal, rehearse } from "./accept.ts";
+import { AlarmClock } from "./alarm-clock.ts";
 import { batchRecord } from "./batch.ts";
 import {
   cancelBatch,
@@ -61,7 +62,13 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   private readonly ledger: Ledger;
   private lane: Lane | null = null;
   private readonly tickets = new Tickets();
-  private alarmAt: number | null = null;
+  private readonly clock: AlarmClock;
+  /** The last alarm that was set, until it is stored. */
+  private armed: Promise<void> = Promise.resolve();
+  /** Handlers that have not ended. */
+  private alarms = 0;
+  /** `npm run dev`: see AlarmClock. */
+  private readonly isLocal: boolean;
   private flushing = false;
   private flushFailures = 0;
   private flushNotBefore = 0;
@@ -69,6 +76,8 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.ledger = new Ledger(ctx.storage.sql);
+    this.isLocal = env.BOOT_ID !== undefined;
+    this.clock = new AlarmClock(ctx.storage, () => ctx.waitUntil(this.alarm()));
   }
 
   // ------------------------------------------------------------------ configuration
@@ -194,7 +203,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
     const lane = this.load();
     if (lane === null) return { idle: true };
     // The alarm may have been lost: forget what was believed of it.
-    this.alarmAt = null;
+    this.clock.forget();
     await this.tick();
     return this.ifThere({ idle: true }, (l) => {
       if (isBusy(l) || oldestOutboxAt(l.ledger) !== null) return { idle: false };
@@ -207,8 +216,10 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   // ------------------------------------------------------------------ the alarm
 
   override async alarm(): Promise<void> {
-    this.alarmAt = null;
+    this.clock.forget();
+    this.alarms += 1;
     await this.tick();
+    this.alarms -= 1;
   }
 
   /** Everything that time alone makes due. It never throws: an alarm that fails seven times is gone. */
@@ -228,9 +239,10 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
         });
       }
       await this.flush();
+      await this.armed;
     } catch (error) {
       console.error(JSON.stringify({ event: "coordinator_tick_failed", lane: this.ctx.id.name, error: String(error) }));
-      await this.arm(Date.now() + 1_000);
+      this.arm(Date.now() + 1_000);
     }
   }
 
@@ -299,7 +311,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
     const tickets = this.tickets.ring(lane, now, () => crypto.randomUUID());
     if (tickets.length > 0) this.ctx.waitUntil(this.send(tickets));
     const wake = nextWake(lane, now, { flushNotBefore: this.flushNotBefore, ringAt: this.tickets.nextRingAt() });
-    if (wake !== null && (this.alarmAt === null || wake < this.alarmAt)) this.ctx.waitUntil(this.arm(wake));
+    if (wake !== null && this.clock.isDueBefore(wake, now)) this.arm(wake);
   }
 
   private async send(tickets: ReturnType<Tickets["ring"]>): Promise<void> {
@@ -311,13 +323,14 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
     } catch (error) {
       console.error(JSON.stringify({ event: "ticket_not_sent", lane: this.ctx.id.name, error: String(error) }));
       for (const { id } of tickets) this.tickets.unsent(id);
-      await this.arm(Date.now() + 1_000);
+      this.arm(Date.now() + 1_000);
     }
   }
 
-  private async arm(at: number): Promise<void> {
-    this.alarmAt = at;
-    await this.ctx.storage.setAlarm(at);
+  private arm(at: number): void {
+    // While the handler waits for D1 no other alarm fires: a timer must do for what falls due meanwhile.
+    this.armed = this.clock.set(at, Date.now(), this.isLocal || this.alarms > 0);
+    this.ctx.waitUntil(this.armed);
   }
 
   /** Sends what is old enough to leave, as long as there is some. One at a time. */

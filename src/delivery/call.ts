@@ -31,7 +31,7 @@ const MAX_MESSAGE = 300;
 function connectionLost(error: unknown): CallOutcome {
   const message = error instanceof Error ? error.message : String(error);
   const shown = message.startsWith("internal error")
-    ? "the endpoint's host could not be resolved or reached"
+    ? "the endpoint could not be reached, or did not answer in HTTP"
     : message.slice(0, MAX_MESSAGE);
   return { kind: "connection", message: shown };
 }

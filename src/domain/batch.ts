@@ -78,7 +78,9 @@ export function batchStatus(f: BatchFacts): BatchStatus {
     if (f.stopped) return "failed";
     if (f.cancelRequested && f.counts.canceled > 0) return "canceled";
     if (f.counts.completed === f.created) return "succeeded";
-    return f.counts.completed > 0 ? "partially_failed" : "failed";
+    if (f.counts.completed > 0) return "partially_failed";
+    // Its runs were canceled one by one, or with their job: nothing of it failed.
+    return failedCount(f.counts) === 0 && f.counts.canceled > 0 ? "canceled" : "failed";
   }
   if (f.cancelRequested || f.stopped) return "canceling";
   if (f.paused) return "paused";

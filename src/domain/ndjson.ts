@@ -40,6 +40,8 @@ export class LineCutter {
 
   next(): boolean {
     while (this.at < this.part.length) {
+      this.passBlankLines();
+      if (this.at >= this.part.length) return false;
       const newline = this.part.indexOf(NEWLINE, this.at);
       const end = newline === -1 ? this.part.length : newline;
       const start = this.at;
@@ -52,6 +54,17 @@ export class LineCutter {
       if (this.finish(start, end)) return true;
     }
     return false;
+  }
+
+  /** Newlines in a row cost one step each, not a line each: there may be hundreds of millions. */
+  private passBlankLines(): void {
+    if (this.keptLength > 0 || this.skipping || this.part[this.at] !== NEWLINE) return;
+    const { part } = this;
+    let at = this.at;
+    while (at < part.length && part[at] === NEWLINE) at++;
+    this.passed += at - this.at;
+    this.at = at;
+    this.atStart = false;
   }
 
   /** The last line, where the stream did not end in a newline. */
@@ -69,7 +82,7 @@ export class LineCutter {
       this.keep(start, end);
       this.show(this.kept, 0, this.keptLength);
     }
-    this.kept = new Uint8Array(0);
+    if (this.keptLength > 0) this.kept = new Uint8Array(0);
     this.keptLength = 0;
     this.skipping = false;
     this.atStart = false;

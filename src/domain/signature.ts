@@ -69,6 +69,7 @@ export async function signatureHeaders(
   return {
     "X-Strait-Timestamp": String(timestamp),
     "X-Strait-Signature": plain,
+    "X-Webhook-Signature": plain,
     "webhook-id": id,
     "webhook-timestamp": String(timestamp),
     "webhook-signature": standard,

@@ -12,6 +12,10 @@ export const MAX_CONTROL_BODY = 1024 * 1024;
 export const readBodyText = (maxBytes: number = MAX_CONTROL_BODY) =>
   createMiddleware<AppEnv>(async (c, next) => {
     const stream = c.req.raw.body;
+    const encoding = c.req.header("content-encoding") ?? "identity";
+    if (stream && encoding.toLowerCase() !== "identity") {
+      throw new ApiError("unsupported_media_type", `Content-Encoding ${encoding} is not understood here`);
+    }
     if (stream) {
       const bytes = await readAtMost(stream, maxBytes);
       refuseBrokenText(bytes);

@@ -22,3 +22,16 @@ export async function copyHasCaughtUp(env: Env, jobId: string, until = Number.PO
   }
   return true;
 }
+
+/** The copy is at most this far behind while D1 takes what it is sent. */
+const USUALLY_BEHIND_MS = 1_000;
+
+/**
+ * Of when the copy in D1 is, asked before it is read: everything that a job's coordinator changed before then is in it.
+ * Over several jobs it is what the copy promises, for asking each of them would cost a call a job.
+ */
+export async function copyAsOf(env: Env, jobId: string | null, now: number): Promise<number> {
+  if (jobId === null) return now - USUALLY_BEHIND_MS;
+  const { since } = await coordinatorOf(env, jobId).behindSince();
+  return since === null ? now : Math.min(now, since);
+}

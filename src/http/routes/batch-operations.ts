@@ -1,6 +1,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { resolveProject } from "../../operations/authorize.ts";
 import { cancelBatch, getBatch, pageOfBatches, pageOfItems, patchBatch } from "../../operations/batches.ts";
+import { copyAsOf } from "../../operations/copy.ts";
 import { secured, writes } from "../auth.ts";
 import type { App } from "../context.ts";
 import { pageRequest } from "../list.ts";
@@ -83,7 +84,7 @@ const cancel = createRoute({
 
 export function registerBatchOperations(app: App): void {
   app.openapi(list, async (c) => {
-    const asOf = Date.now();
+    const asOf = await copyAsOf(c.env, null, Date.now());
     const { limit, cursor, project_id, status, ...rest } = c.req.valid("query");
     const filter = { ...rest, statuses: status, project_id: resolveProject(c.var.caller, project_id) };
     const binding = { list: "batch-operations", ...filter };

@@ -2,6 +2,7 @@ import { createRoute } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { DEAD_STATUSES, type RunStatus } from "../../domain/run.ts";
 import { resolveProject } from "../../operations/authorize.ts";
+import { copyAsOf } from "../../operations/copy.ts";
 import { findJobForRuns } from "../../operations/ledger-home.ts";
 import { getRun, pageOfRuns, type RunFilter } from "../../operations/runs.ts";
 import { secured } from "../auth.ts";
@@ -69,7 +70,7 @@ async function page(
   query: Omit<RunQuery, "status">,
   statuses: readonly RunStatus[] | undefined,
 ) {
-  const asOf = Date.now();
+  const asOf = await copyAsOf(c.env, scope.job_id ?? null, Date.now());
   const { limit, cursor, project_id: _, ...filters } = query;
   const filter: RunFilter = { ...filters, ...scope, statuses };
   const binding = { list: "runs", ...filter };

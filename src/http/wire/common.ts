@@ -94,7 +94,7 @@ export const DEFAULT_LIMIT = 50;
 /** `limit`, `cursor` and `project_id` of every list. Spread it into `strictQuery`. */
 export const listParams = {
   limit: queryInt(1, MAX_LIMIT, "Rows in a page; 50 by default.").optional(),
-  cursor: z.string().max(1024).optional().openapi({ description: "`next_cursor` of the page before." }),
+  cursor: z.string().optional().openapi({ description: "`next_cursor` of the page before." }),
   project_id: projectParam,
 };
 

@@ -71,7 +71,7 @@ export const bulkCancelBody = strictObject(shape).transform(toRequest).openapi("
 
 export const bulkReplayBody = strictObject({
   ...shape,
-  cursor: z.string().max(1024).optional().openapi({ description: "`next_cursor` of the request before." }),
+  cursor: z.string().optional().openapi({ description: "`next_cursor` of the request before." }),
 })
   .transform(toRequest)
   .openapi("BulkReplay");

@@ -1,0 +1,49 @@
+/** An alarm this far in the past is taken for lost: it has fired long ago, or never will. */
+const LOST_AFTER_MS = 200;
+/** A wake-up nearer than this is also kept as a timer. */
+const NEAR_MS = 2_000;
+
+/**
+ * The object's one alarm. The local runtime drops an alarm that is set while the handler of the one before is ending, so
+ * a near one is backed by a timer in memory, and one that should have fired counts as none. What wakes twice finds
+ * nothing to do the second time.
+ */
+export class AlarmClock {
+  private at: number | null = null;
+  private timer: ReturnType<typeof setTimeout> | null = null;
+  private readonly storage: DurableObjectStorage;
+  private readonly wake: () => void;
+
+  constructor(storage: DurableObjectStorage, wake: () => void) {
+    this.storage = storage;
+    this.wake = wake;
+  }
+
+  /** It has fired, or nothing is known of it any more. */
+  forget(): void {
+    this.at = null;
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+  }
+
+  /** Whether waking at `at` needs another alarm than the one that stands. */
+  isDueBefore(at: number, now: number): boolean {
+    return this.at === null || at < this.at || this.at < now - LOST_AFTER_MS;
+  }
+
+  /** Sets the alarm. `isBacked`: back it with a timer however far it is. */
+  async set(at: number, now: number, isBacked: boolean): Promise<void> {
+    this.forget();
+    this.at = at;
+    if (isBacked || at - now <= NEAR_MS) {
+      this.timer = setTimeout(
+        () => {
+          this.timer = null;
+          if (this.at === at) this.wake();
+        },
+        Math.max(0, at - now) + 20,
+      );
+    }
+    await this.storage.setAlarm(at);
+  }
+}

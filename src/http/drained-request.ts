@@ -1,0 +1,39 @@
+/** How much of a refused body is still read, so that the connection stays in order. */
+const MAX_DRAINED_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Answers a request, and reads what is left of its body before the answer leaves. The proxy of the local runtime breaks
+ * the connection otherwise, and with it the next request, whoever sends it. In production the platform does this itself.
+ */
+export async function answerDrained(
+  request: Request,
+  answer: (request: Request) => Response | Promise<Response>,
+): Promise<Response> {
+  if (request.body === null) return answer(request);
+  const reader = request.body.getReader();
+  let isOver = false;
+  const read = async (): Promise<Uint8Array | null> => {
+    const { done, value } = await reader.read();
+    isOver ||= done;
+    return done ? null : value;
+  };
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        const part = await read();
+        if (part === null) controller.close();
+        else controller.enqueue(part);
+      } catch (error) {
+        isOver = true;
+        controller.error(error);
+      }
+    },
+  });
+  const response = await answer(new Request(request, { body }));
+  try {
+    for (let drained = 0; !isOver && drained < MAX_DRAINED_BYTES; ) drained += (await read())?.byteLength ?? 0;
+  } catch {
+    // The client is gone: there is nothing left to keep in order.
+  }
+  return response;
+}
