@@ -199,13 +199,13 @@ function pick(lane: Lane, lease: Lease, room: number, now: number): Held[] {
 }
 
 /**
- * A start was drawn from windows. Where one still has room, the next flow that waits for it goes on; where it is full, its
- * refill is awaited. Else the flows behind those that were woken last would be forgotten.
+ * A start was drawn from windows. When the last flow that was woken for one has had its start, the next goes on where there
+ * still is room; where it is full, its refill is awaited. Else those behind it would be forgotten.
  */
 function passRoomOn(lane: Lane, held: Held, now: number): void {
   for (const window of held.windows) {
     const blocker = `window:${window}`;
-    if (!lane.scheduler.isAwaited(blocker)) continue;
+    if (!lane.scheduler.isForgotten(blocker)) continue;
     if (lane.limits.hasRoom(window, lane.state.holds, now)) lane.scheduler.wake(blocker, 1);
   }
 }
