@@ -121,9 +121,9 @@ export function releaseBatch(lane: Lane, id: string, epoch: number): void {
 export function closeBatch(lane: Lane, request: CloseRequest, now: number): CloseAnswer {
   const batch = findBatch(lane, request.batch_id);
   if (batch === null) return { kind: "not_found" };
-  // Sealing takes the pen away: whoever sealed and did not hear of it asks again.
-  if (batch.sealed && batch.epoch === request.epoch + 1) return { kind: "closed", batch: record(lane, batch, now) };
-  if (batch.epoch !== request.epoch) return { kind: "fenced" };
+  // Sealing takes the pen away: whoever sealed and did not hear of it asks again, or another has sealed meanwhile.
+  const isSealed = batch.sealed && batch.epoch === request.epoch + 1;
+  if (batch.epoch !== request.epoch && !isSealed) return { kind: "fenced" };
   if (request.expected_count !== undefined && request.expected_count !== batch.item_count) {
     return { kind: "count_mismatch", item_count: batch.item_count };
   }

@@ -53,6 +53,8 @@ const MAX_BEHIND_MS = 15 * 60_000;
 /** Sweep steps in one alarm before others get a word in. */
 const SWEEP_STEPS = 4;
 const MAX_FLUSH_BACKOFF_MS = 30_000;
+/** A sending that has not ended after this long is asked after. */
+const SENDING_MS = 10_000;
 
 /**
  * One job's lane: the shell. It reads the clock, runs the brain in one transaction, and afterwards does what leaves the
@@ -310,7 +312,9 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   private follow(lane: Lane, now: number): void {
     const tickets = this.tickets.ring(lane, now, () => crypto.randomUUID());
     if (tickets.length > 0) this.ctx.waitUntil(this.send(tickets));
-    const wake = nextWake(lane, now, { flushNotBefore: this.flushNotBefore, ringAt: this.tickets.nextRingAt() });
+    // A sending under way sees to the next one itself, unless it dies with the object.
+    const flushNotBefore = Math.max(this.flushNotBefore, this.flushing ? now + SENDING_MS : 0);
+    const wake = nextWake(lane, now, { flushNotBefore, ringAt: this.tickets.nextRingAt() });
     if (wake !== null && this.clock.isDueBefore(wake, now)) this.arm(wake);
   }
 
