@@ -190,11 +190,24 @@ function pick(lane: Lane, lease: Lease, room: number, now: number): Held[] {
     held.startBy = now + Math.min(lane.limits.startWithinMs(flow.limits), lane.window.openForMs(lane, now));
     lane.hold(held);
     lane.limits.draw(held, flow.limits);
+    passRoomOn(lane, held, now);
     probe(lane, now);
     lease.held.set(held.seq, held);
     picked.push(held);
   }
   return picked;
+}
+
+/**
+ * A start was drawn from windows. When the last flow that was woken for one has had its start, the next goes on where there
+ * still is room; where it is full, its refill is awaited. Else those behind it would be forgotten.
+ */
+function passRoomOn(lane: Lane, held: Held, now: number): void {
+  for (const window of held.windows) {
+    const blocker = `window:${window}`;
+    if (!lane.scheduler.isForgotten(blocker)) continue;
+    if (lane.limits.hasRoom(window, lane.state.holds, now)) lane.scheduler.wake(blocker, 1);
+  }
 }
 
 /** It does not go after all. */

@@ -1,6 +1,6 @@
 import { earliestStart } from "../domain/circuit-breaker.ts";
 import { type Cron, parseCron } from "../domain/cron.ts";
-import { isOpen, nextOpening } from "../domain/execution-window.ts";
+import { isOpen, nextOpening, openUntil } from "../domain/execution-window.ts";
 import { JOB_WINDOW } from "../domain/rate-limit-names.ts";
 import type { WaitingFor } from "../domain/run.ts";
 import type { Lane } from "./lane.ts";
@@ -33,6 +33,8 @@ export class WindowClock {
   private opensAt: number | null = null;
   private nextMinute = Number.NaN;
   private staysOpen = true;
+  /** What was found out last of another time than now: `[from, to)` is open, or shut until `to`. */
+  private stretch: { from: number; to: number | null; isOpen: boolean } | null = null;
 
   /** `now` while the window is open, else when it opens; null: not within the foreseeable future. */
   opening(lane: Lane, now: number): number | null {
@@ -44,6 +46,19 @@ export class WindowClock {
       this.opensAt = isOpen(window.cron, window.timezone, now) ? now : nextOpening(window.cron, window.timezone, now);
     }
     return this.opensAt !== null && this.opensAt <= now ? now : this.opensAt;
+  }
+
+  /** The first instant from `at` on, now or later, at which the window is open; null: none is foreseeable. */
+  openingFrom(lane: Lane, at: number): number | null {
+    const window = this.current(lane);
+    if (window === null) return at;
+    const known = this.stretch;
+    if (known === null || at < known.from || at >= (known.to ?? Number.POSITIVE_INFINITY)) {
+      const until = openUntil(window.cron, window.timezone, at);
+      const to = until ?? nextOpening(window.cron, window.timezone, at);
+      this.stretch = { from: at, to, isOpen: until !== null };
+    }
+    return this.stretch?.isOpen ? at : (this.stretch?.to ?? null);
   }
 
   /** How long after `now`, while it is open, a call may begin without falling outside. */
@@ -69,6 +84,7 @@ export class WindowClock {
       this.window = { text, timezone: spec.timezone, cron };
       this.minute = Number.NaN;
       this.nextMinute = Number.NaN;
+      this.stretch = null;
     }
     return this.window;
   }

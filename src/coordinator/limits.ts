@@ -99,6 +99,14 @@ export class Limits {
     return Math.max(room, holds[limit.window] ?? 0, now);
   }
 
+  /** Whether a window that flows wait for lets another call begin; where it does not, they are woken when it does. */
+  hasRoom(window: string, holds: Holds, now: number): boolean {
+    const limit = this.namedLimit(window);
+    const at = limit === null ? now : this.freeAt(limit, holds, now);
+    if (at > now) this.expect(window, at);
+    return at <= now;
+  }
+
   keyRoom(key: string): number {
     const max = this.config?.current.spec.max_concurrency_per_key ?? null;
     return max === null ? Number.POSITIVE_INFINITY : max - (this.keyHeld.get(key) ?? 0);

@@ -129,8 +129,19 @@ export const openAttempt = (number: number, startedAt: number | null, version: n
   job_version: version,
 });
 
-/** What holds a waiting run back now, and the earliest instant it can start where that is known. */
-export function waiting(lane: Lane, run: LedgerRun): { waitingFor: WaitingFor | null; earliest: number | null } {
+/** Why something waits, and the earliest instant at which it can start; null where that is unknown. */
+interface Waiting {
+  waitingFor: WaitingFor | null;
+  earliest: number | null;
+}
+
+/** What holds a waiting run back now. It starts in the execution window, whatever else it waits for. */
+export function waiting(lane: Lane, run: LedgerRun): Waiting {
+  const { waitingFor, earliest } = heldBack(lane, run);
+  return { waitingFor, earliest: earliest === null ? null : lane.window.openingFrom(lane, earliest) };
+}
+
+function heldBack(lane: Lane, run: LedgerRun): Waiting {
   if (run.place === PLACE.due) {
     return { waitingFor: run.doc.next !== undefined ? "retry" : "schedule", earliest: dueAt(run) };
   }
@@ -146,16 +157,24 @@ export function waiting(lane: Lane, run: LedgerRun): { waitingFor: WaitingFor | 
   }
   const key = run.doc.ckey;
   if (key !== undefined && lane.limits.keyRoom(key) <= 0) return { waitingFor: "key", earliest: null };
-  const full = fullWindow(lane, run, now);
+  const full = fullWindow(lane, run.doc.limits ? JSON.stringify(run.doc.limits) : null, now);
   if (full !== null) return full;
   if (lane.freePermits === 0) return { waitingFor: "concurrency", earliest: null };
   return { waitingFor: null, earliest: now };
 }
 
-/** Of the named windows that it draws from, the one that has room last. */
-function fullWindow(lane: Lane, run: LedgerRun, now: number): { waitingFor: WaitingFor; earliest: number } | null {
+/**
+ * Of the named windows that runs with these limits draw from, the one that has room last.
+ *
+ * @param limits JSON of the names; null: every limit of the job.
+ */
+export function fullWindow(
+  lane: Lane,
+  limits: string | null,
+  now: number,
+): { waitingFor: WaitingFor; earliest: number } | null {
   let latest: { waitingFor: WaitingFor; earliest: number } | null = null;
-  for (const limit of lane.limits.limitsOf(run.doc.limits ? JSON.stringify(run.doc.limits) : null)) {
+  for (const limit of lane.limits.limitsOf(limits)) {
     const at = lane.limits.freeAt(limit, lane.state.holds, now);
     if (at <= now || (latest !== null && at <= latest.earliest)) continue;
     const isAsked = (lane.state.holds[limit.window] ?? 0) === at;

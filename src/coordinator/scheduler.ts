@@ -51,6 +51,8 @@ export class Scheduler {
   /** Flows that nothing is known to hold back. */
   private readonly ready = new Turns((flow) => this.firstSeq(flow));
   private readonly parked = new Map<Blocker, Turns>();
+  /** How many flows were woken for a blocker's room and have not used it. */
+  private readonly woken = new Map<Blocker, number>();
   private readonly backlog: Backlog;
 
   constructor(backlog: Backlog) {
@@ -145,7 +147,7 @@ export class Scheduler {
         this.passOn(flow);
         continue;
       }
-      flow.wokenBy = null;
+      this.wokenFor(flow, null);
       flow.listed = flow.count > 0;
       this.ready.passTurn(flow, flow.listed);
       if (!flow.listed) this.backlog.emptied(flow);
@@ -166,21 +168,32 @@ export class Scheduler {
       if (flow === null) break;
       flows.passTurn(flow, false);
       flow.parkedOn = null;
-      flow.wokenBy = blocker;
+      this.wokenFor(flow, blocker);
       this.list(flow);
     }
     if (flows.isEmpty) this.parked.delete(blocker);
   }
 
-  /** Whether anything waits for this. */
-  isAwaited(blocker: Blocker): boolean {
-    return this.parked.has(blocker);
+  /** Flows wait for this, and none was woken that would wake the next of them. */
+  isForgotten(blocker: Blocker): boolean {
+    return this.parked.has(blocker) && !this.woken.has(blocker);
+  }
+
+  private wokenFor(flow: Flow, blocker: Blocker | null): void {
+    const before = flow.wokenBy;
+    flow.wokenBy = blocker;
+    if (before !== null) {
+      const left = (this.woken.get(before) ?? 1) - 1;
+      if (left > 0) this.woken.set(before, left);
+      else this.woken.delete(before);
+    }
+    if (blocker !== null) this.woken.set(blocker, (this.woken.get(blocker) ?? 0) + 1);
   }
 
   /** What it was woken for it does not use. */
   private passOn(flow: Flow): void {
     const blocker = flow.wokenBy;
-    flow.wokenBy = null;
+    this.wokenFor(flow, null);
     if (blocker !== null) this.wake(blocker, 1);
   }
 
@@ -270,7 +283,7 @@ export class Scheduler {
   private park(flow: Flow, blocker: Blocker): void {
     this.unlist(flow);
     flow.parkedOn = blocker;
-    flow.wokenBy = null;
+    this.wokenFor(flow, null);
     const flows = this.parked.get(blocker) ?? new Turns((f) => this.firstSeq(f));
     flows.add(flow);
     this.parked.set(blocker, flows);

@@ -1,13 +1,12 @@
 import { parseLedgerId } from "../domain/id.ts";
-import { splitLimitName } from "../domain/rate-limit-names.ts";
 import type { RunRecord, RunStatus, TerminalStatus, WaitingFor } from "../domain/run.ts";
 import { gate } from "./gate.ts";
 import type { Lane } from "./lane.ts";
 import { PLACE } from "./ledger.ts";
 import { findInOutbox } from "./outbox.ts";
 import type { CancelAnswer, JobConfig, LaneHealth } from "./protocol.ts";
-import { liveState, recordOfRow, runRecord } from "./run-record.ts";
-import type { Blocker } from "./scheduler.ts";
+import { fullWindow, liveState, recordOfRow, runRecord } from "./run-record.ts";
+import type { Blocker, Flow } from "./scheduler.ts";
 import { finishHeld, finishWaiting } from "./settle.ts";
 import { startSweep } from "./sweep.ts";
 
@@ -85,15 +84,18 @@ function countBlocked(lane: Lane, now: number, add: (reason: WaitingFor, n: numb
     const blocker = flow.count > 0 ? lane.blockerOf(flow, now) : null;
     if (blocker === null) continue;
     blocked += flow.count;
-    add(reasonOf(blocker), flow.count);
+    add(reasonOf(lane, flow, blocker, now), flow.count);
   }
   return blocked;
 }
 
-function reasonOf(blocker: Blocker): WaitingFor {
+/** The same reason as the flow's runs give themselves. */
+function reasonOf(lane: Lane, flow: Flow, blocker: Blocker, now: number): WaitingFor {
   if (blocker.startsWith("batch:")) return "batch";
   if (blocker.startsWith("key:")) return "key";
-  return `rate_limit:${splitLimitName(blocker.slice("window:".length)).name}`;
+  const full = fullWindow(lane, flow.limits, now);
+  if (full === null) throw new Error(`${blocker} blocks a flow and has room`);
+  return full.waitingFor;
 }
 
 /** The oldest run that no consumer holds: at most as many rows are read as there are permits in use. */

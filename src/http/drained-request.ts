@@ -12,10 +12,17 @@ export async function answerDrained(
   if (request.body === null) return answer(request);
   const reader = request.body.getReader();
   let isOver = false;
-  const read = async (): Promise<Uint8Array | null> => {
+  const readNext = async (): Promise<Uint8Array | null> => {
     const { done, value } = await reader.read();
     isOver ||= done;
     return done ? null : value;
+  };
+  // A request's body allows one read at a time, and the answer may come while one made ahead is still pending.
+  let last: Promise<unknown> = Promise.resolve();
+  const read = (): Promise<Uint8Array | null> => {
+    const next = last.then(readNext);
+    last = next.catch(() => undefined);
+    return next;
   };
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
