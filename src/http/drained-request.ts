@@ -1,5 +1,10 @@
 /** How much of a refused body is still read, so that the connection stays in order. */
 const MAX_DRAINED_BYTES = 64 * 1024 * 1024;
+/** A client that sends nothing for this long waits for the answer itself. */
+const DRAIN_PATIENCE_MS = 500;
+
+const silence = (): Promise<"silence"> =>
+  new Promise((resolve) => setTimeout(() => resolve("silence"), DRAIN_PATIENCE_MS));
 
 /**
  * Answers a request, and reads what is left of its body before the answer leaves. The proxy of the local runtime breaks
@@ -38,7 +43,11 @@ export async function answerDrained(
   });
   const response = await answer(new Request(request, { body }));
   try {
-    for (let drained = 0; !isOver && drained < MAX_DRAINED_BYTES; ) drained += (await read())?.byteLength ?? 0;
+    for (let drained = 0; !isOver && drained < MAX_DRAINED_BYTES; ) {
+      const part = await Promise.race([read(), silence()]);
+      if (part === "silence") break;
+      drained += part?.byteLength ?? 0;
+    }
   } catch {
     // The client is gone: there is nothing left to keep in order.
   }
