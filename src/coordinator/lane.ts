@@ -1,14 +1,15 @@
-import { type AdaptiveState, presentLimit, start as startAdaptive } from "../domain/adaptive-concurrency.ts";
-import { BREAKER_CLOSED, type BreakerState } from "../domain/circuit-breaker.ts";
+import { presentLimit, start as startAdaptive } from "../domain/adaptive-concurrency.ts";
+import { BREAKER_CLOSED } from "../domain/circuit-breaker.ts";
 import type { JobSpec, JobVersion } from "../domain/job.ts";
 import type { RunStatus } from "../domain/run.ts";
 import { isTerminal } from "../domain/run.ts";
 import type { ItemRow, RunRow } from "../store/projection.ts";
 import { type Batch, exceedsThreshold, isHeld, stampChange } from "./batch.ts";
 import { gate, WindowClock } from "./gate.ts";
+import { EMPTY_LANE, type LaneState, type Live, stateText } from "./lane-state.ts";
 import { type Held, type Lease, leaseDoc, loadLeases } from "./lease.ts";
 import { type Ledger, type LedgerRun, PLACE } from "./ledger.ts";
-import { type Holds, Limits } from "./limits.ts";
+import { Limits } from "./limits.ts";
 import { appendOutbox, type Blob, countOutbox } from "./outbox.ts";
 import type { JobConfig } from "./protocol.ts";
 import { type Blocker, type Flow, Scheduler } from "./scheduler.ts";
@@ -19,49 +20,6 @@ export interface LaneSettings {
   pumpWidth: number;
   bootId: string | null;
   maxConcurrency: number;
-}
-
-type Live = "delayed" | "queued" | "dequeued" | "executing";
-
-/** The lane's counters; one row. */
-interface LaneState {
-  nextSeq: number;
-  nextFlow: number;
-  /** Counts commits: the projection's guard. */
-  ver: number;
-  /** Every run up to this number that still lives has a row in D1. */
-  projectedSeq: number;
-  /** The ledger's clock never runs backwards. */
-  clock: number;
-  /** The sweeper watches this lane. */
-  busyTold: boolean;
-  counts: Record<Live, number>;
-  /** Of `delayed`, those that wait for their next attempt. */
-  retrying: number;
-  /** Until when the endpoint asked to be left alone, by partition or for the whole job. */
-  holds: Holds;
-  adaptive: AdaptiveState | null;
-  breaker: BreakerState;
-}
-
-const EMPTY: LaneState = {
-  nextSeq: 1,
-  nextFlow: 1,
-  ver: 0,
-  projectedSeq: 0,
-  clock: 0,
-  busyTold: false,
-  counts: { delayed: 0, queued: 0, dequeued: 0, executing: 0 },
-  retrying: 0,
-  holds: {},
-  adaptive: null,
-  breaker: BREAKER_CLOSED,
-};
-
-/** A closed breaker's failures are not worth a write each: an eviction may forget them. */
-function stateText(state: LaneState): string {
-  const breaker = state.breaker.kind === "closed" ? { ...state.breaker, failures: [] } : state.breaker;
-  return JSON.stringify({ ...state, breaker });
 }
 
 /** What one transaction has decided and not yet written. */
@@ -135,7 +93,9 @@ export class Lane {
     });
     const state = ledger.loadLane();
     this.state =
-      state === null ? structuredClone(EMPTY) : { ...structuredClone(EMPTY), ...(JSON.parse(state) as LaneState) };
+      state === null
+        ? structuredClone(EMPTY_LANE)
+        : { ...structuredClone(EMPTY_LANE), ...(JSON.parse(state) as LaneState) };
     this.config = ledger.loadConfig();
     this.limits = new Limits(ledger);
     this.limits.configure(this.config);

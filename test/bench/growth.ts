@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { type Sluice, until } from "../e2e/harness.ts";
 import { type BenchContext, type Benchmark, itemLines, newJob } from "./context.ts";
 import { figure, target } from "./figure.ts";
@@ -17,7 +16,7 @@ async function dispatchRate(context: BenchContext, sluice: Sluice, waiting: numb
     const lines = itemLines(Math.min(PART, waiting - sent));
     await sluice.api.send(`/v1/jobs/${slug}/trigger-bulk`, lines, "application/x-ndjson");
   }
-  await restOf(sluice);
+  await restOf(sluice, slug);
   await context.target.reset();
   await sluice.api.post(`/v1/jobs/${slug}/resume`);
   await until(async () => (await context.target.brief()).calls >= SAMPLE);
@@ -29,10 +28,10 @@ async function dispatchRate(context: BenchContext, sluice: Sluice, waiting: numb
 }
 
 /** What was accepted is still being written behind: a rate beside that would measure both. */
-async function restOf(sluice: Sluice): Promise<void> {
-  const busy = async () => (await fetch(`${sluice.url}/health`)).ok;
-  await busy();
-  await sleep(2_000);
+async function restOf(sluice: Sluice, slug: string): Promise<void> {
+  const accepted = Date.now();
+  const path = `/v1/jobs/${slug}/runs?limit=1`;
+  await until(async () => Date.parse((await sluice.api.get<{ as_of: string }>(path)).as_of) >= accepted);
 }
 
 /** The dispatch rate with 1,000, 30,000 and 300,000 runs waiting. */

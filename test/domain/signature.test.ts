@@ -35,9 +35,11 @@ describe("signatures", () => {
 
   test("the headers of a call", async () => {
     const keys = await signingKeys("secret");
+    const plain = `v1=${createHmac("sha256", "secret").update("1700000000.{}").digest("hex")}`;
     expect(await signatureHeaders(keys, "run-1", 1_700_000_000, "{}")).toEqual({
       "X-Strait-Timestamp": "1700000000",
-      "X-Strait-Signature": `v1=${createHmac("sha256", "secret").update("1700000000.{}").digest("hex")}`,
+      "X-Strait-Signature": plain,
+      "X-Webhook-Signature": plain,
       "webhook-id": "run-1",
       "webhook-timestamp": "1700000000",
       "webhook-signature": `v1,${createHmac("sha256", "secret").update("run-1.1700000000.{}").digest("base64")}`,

@@ -6,6 +6,7 @@ import type { AcceptItem, RejectedItem } from "../../src/coordinator/protocol.ts
 import { ledgerId } from "../../src/domain/id.ts";
 import type { Job, JobSpec } from "../../src/domain/job.ts";
 import type { RunStatus } from "../../src/domain/run.ts";
+import { packRunDoc } from "../../src/domain/run-doc.ts";
 import type { Env } from "../../src/env.ts";
 import { createApp } from "../../src/http/app.ts";
 import { configOf } from "../../src/operations/jobs.ts";
@@ -249,7 +250,7 @@ export async function copyRuns(job: Job, runs: CopiedRun[]): Promise<string[]> {
       result: r.result ?? null,
       result_ref: r.result_ref ?? null,
       result_truncated: false,
-      error: r.status === "failed" ? { class: "server", message: "500", http_status: 500 } : null,
+      error: r.status === "failed" ? { class: "server" as const, message: "500", http_status: 500 } : null,
       metadata: { m: "1" },
       priority: 2,
       rate_limit_keys: null,
@@ -278,7 +279,17 @@ export async function copyRuns(job: Job, runs: CopiedRun[]): Promise<string[]> {
     const id = ledgerId({ at, seq: r.seq, lane: 0, job: job.number });
     const tags = r.tags ? JSON.stringify(r.tags) : null;
     const payload = r.payload === undefined ? '{"n":1}' : r.payload;
-    return [job.project_id, id, job.id, r.batch ?? null, r.index ?? null, r.status, tags, payload, JSON.stringify(doc)];
+    return [
+      job.project_id,
+      id,
+      job.id,
+      r.batch ?? null,
+      r.index ?? null,
+      r.status,
+      tags,
+      payload,
+      JSON.stringify(packRunDoc(doc)),
+    ];
   });
   await env.DB.prepare(
     `INSERT INTO runs (project_id, id, job_id, batch_id, batch_index, status, ver, triggered_by, tags, payload, doc)
