@@ -12,7 +12,12 @@ export default defineConfig(async () => {
         {
           test: {
             name: "unit",
-            include: ["test/*.test.ts", "test/domain/**/*.test.ts", "test/cli/**/*.test.ts", "test/coordinator-unit/**/*.test.ts"],
+            include: [
+              "test/*.test.ts",
+              "test/domain/**/*.test.ts",
+              "test/cli/**/*.test.ts",
+              "test/coordinator-unit/**/*.test.ts",
+            ],
           },
         },
         {
@@ -31,6 +36,7 @@ export default defineConfig(async () => {
                   MODEL_RUNS: process.env.MODEL_RUNS ?? "",
                   MODEL_SEED: process.env.MODEL_SEED ?? "",
                   MODEL_PATH: process.env.MODEL_PATH ?? "",
+                  MODEL_SHRINK: process.env.MODEL_SHRINK ?? "",
                 },
               },
             }),

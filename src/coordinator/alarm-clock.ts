@@ -1,12 +1,10 @@
 /** An alarm this far in the past is taken for lost: it has fired long ago, or never will. */
 const LOST_AFTER_MS = 200;
-/** A wake-up nearer than this is also kept as a timer. */
-const NEAR_MS = 2_000;
 
 /**
  * The object's one alarm. The local runtime drops an alarm that is set while the handler of the one before is ending, so
- * a near one is backed by a timer in memory, and one that should have fired counts as none. What wakes twice finds
- * nothing to do the second time.
+ * there each is backed by a timer in memory; on Cloudflare a timer would keep the object from sleeping. An alarm that
+ * should have fired counts as none. What wakes twice finds nothing to do the second time.
  */
 export class AlarmClock {
   private at: number | null = null;
@@ -31,11 +29,11 @@ export class AlarmClock {
     return this.at === null || at < this.at || this.at < now - LOST_AFTER_MS;
   }
 
-  /** Sets the alarm. `isBacked`: back it with a timer however far it is. */
+  /** Sets the alarm. `isBacked`: by a timer too. */
   async set(at: number, now: number, isBacked: boolean): Promise<void> {
     this.forget();
     this.at = at;
-    if (isBacked || at - now <= NEAR_MS) {
+    if (isBacked) {
       this.timer = setTimeout(
         () => {
           this.timer = null;

@@ -53,8 +53,20 @@ const MAX_BEHIND_MS = 15 * 60_000;
 /** Sweep steps in one alarm before others get a word in. */
 const SWEEP_STEPS = 4;
 const MAX_FLUSH_BACKOFF_MS = 30_000;
+/** An alarm's handler waits this long for D1. */
+const ALARM_PATIENCE_MS = 1_000;
 /** A sending that has not ended after this long is asked after. */
 const SENDING_MS = 10_000;
+
+/** Waits for `work`, but no longer than that. */
+async function within(work: Promise<void>, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const patience = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, patience]);
+  clearTimeout(timer);
+}
 
 /**
  * One job's lane: the shell. It reads the clock, runs the brain in one transaction, and afterwards does what leaves the
@@ -67,8 +79,6 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   private readonly clock: AlarmClock;
   /** The last alarm that was set, until it is stored. */
   private armed: Promise<void> = Promise.resolve();
-  /** Handlers that have not ended. */
-  private alarms = 0;
   /** `npm run dev`: see AlarmClock. */
   private readonly isLocal: boolean;
   private flushing = false;
@@ -219,9 +229,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
 
   override async alarm(): Promise<void> {
     this.clock.forget();
-    this.alarms += 1;
     await this.tick();
-    this.alarms -= 1;
   }
 
   /** Everything that time alone makes due. It never throws: an alarm that fails seven times is gone. */
@@ -240,7 +248,10 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
           return expired || promoted || swept || purged;
         });
       }
-      await this.flush();
+      const sending = this.flush();
+      this.ctx.waitUntil(sending);
+      // No other alarm fires before this handler ends: a slow D1 must not hold up what falls due meanwhile.
+      await within(sending, ALARM_PATIENCE_MS);
       await this.armed;
     } catch (error) {
       console.error(JSON.stringify({ event: "coordinator_tick_failed", lane: this.ctx.id.name, error: String(error) }));
@@ -332,8 +343,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   }
 
   private arm(at: number): void {
-    // While the handler waits for D1 no other alarm fires: a timer must do for what falls due meanwhile.
-    this.armed = this.clock.set(at, Date.now(), this.isLocal || this.alarms > 0);
+    this.armed = this.clock.set(at, Date.now(), this.isLocal);
     this.ctx.waitUntil(this.armed);
   }
 

@@ -2,7 +2,6 @@ import type { RunStatus } from "../domain/run.ts";
 import type { Batch } from "./batch.ts";
 import type { Lane } from "./lane.ts";
 import type { LedgerRun } from "./ledger.ts";
-import { seal } from "./seal.ts";
 import { finishHeld, finishWaiting } from "./settle.ts";
 
 /** Ledger rows a step looks at: a step is one transaction. */
@@ -58,19 +57,8 @@ export function startSweep(lane: Lane, id: string, status: RunStatus | null, now
     for (const flow of [...lane.scheduler.flows.values()]) lane.forgetFlow(flow);
     for (const table of ["pages", "heads", "flows"]) lane.ledger.run(`DELETE FROM ${table}`);
   }
-  if (status === null) cancelBatches(lane, now);
   save(lane, { id, batch: null, status, cursor: 0, until: lane.state.nextSeq - 1 });
   stepSweeps(lane, now, 1);
-}
-
-/** The whole lane is being canceled, and so are its batches. */
-function cancelBatches(lane: Lane, now: number): void {
-  for (const batch of lane.batches.values()) {
-    if (batch.finished_at !== null) continue;
-    batch.cancel_requested = true;
-    if (!batch.sealed) seal(lane, batch, now);
-    lane.pending.batches.add(batch);
-  }
 }
 
 /** A run that a sweep is about to cancel: nothing else may move it. */

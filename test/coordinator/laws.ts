@@ -1,8 +1,8 @@
 import { expect } from "vitest";
 import { type BatchFacts, batchStatus } from "../../src/domain/batch.ts";
 import { isTerminal } from "../../src/domain/run.ts";
+import type { RefBatch } from "./nouns.ts";
 import type { Play } from "./play.ts";
-import type { RefBatch } from "./reference.ts";
 import { env } from "./world.ts";
 
 /** What holds after every step, as the lane's methods show it. Answers whether D1 has everything. */
@@ -12,10 +12,6 @@ export async function holdsAtTheLane(play: Play): Promise<boolean> {
     reference.runs.map((run) => run.id),
     reference.batches.map((batch) => batch.id),
   );
-  for (const run of reference.mayExpireAtGrant(play.now)) {
-    if (shown.runs[reference.runs.indexOf(run)]?.status === "expired") reference.expire(run);
-  }
-  reference.conclude(play.now);
   reference.runs.forEach((run, i) => {
     const record = shown.runs[i] ?? null;
     if (record === null) {
@@ -80,8 +76,9 @@ const HOURS_MS = 3_600_000;
  */
 export async function holdsInTheEnd(play: Play): Promise<void> {
   const { reference, world } = play;
+  await world.arrive();
   world.d1 = "fine";
-  for (const slot of play.slots) if (slot !== null) play.kill(slot);
+  play.consumers.killAll();
   await play.configure({ enabled: true, max_concurrency: 4 }, false, false);
   for (const batch of reference.batches) {
     await world.stub.sealBatch(batch.id, null);
@@ -117,13 +114,13 @@ export async function holdsInTheEnd(play: Play): Promise<void> {
 }
 
 /** One ticket, from the first exchange to the last. */
-async function serve(play: Play): Promise<void> {
-  const invocation = play.invocation();
+export async function serve(play: Play): Promise<void> {
+  const invocation = play.consumers.invocation();
   for (let i = 0; i < 1_000; i++) {
     const results = [...invocation.calls.keys()].map(() => "success" as const);
     const request = invocation.request(play.width, results, false, play.now);
-    const answer = await play.send(invocation, request);
-    play.arrive(invocation, request, answer);
+    const answer = await play.consumers.send(invocation, request);
+    play.consumers.arrive(invocation, request, answer);
     if (invocation.ended) return;
   }
   throw new Error("a consumer is kept for ever");

@@ -1,68 +1,11 @@
-import {
-  type CallReport,
-  type ExchangeRequest,
-  type ItemOutcome,
-  type JobConfig,
-  LEASE_MS,
-} from "../../src/coordinator/protocol.ts";
+import { type CallReport, type ExchangeRequest, type JobConfig, LEASE_MS } from "../../src/coordinator/protocol.ts";
 import { type Counts, failedCount, zeroCounts } from "../../src/domain/batch.ts";
 import type { JobVersion } from "../../src/domain/job.ts";
 import { isTerminal, type RunStatus } from "../../src/domain/run.ts";
 import { type Settlement, settle } from "../../src/domain/settlement.ts";
 import { resolveVersion } from "../../src/domain/version-policy.ts";
-
-/** A run as the laws know it. */
-export interface RefRun {
-  id: string;
-  seq: number;
-  at: number;
-  batch: RefBatch | null;
-  index: number | null;
-  payload: string;
-  priority: number;
-  key: string | null;
-  expires: number | null;
-  max: number | null;
-  version: number;
-  pinned: boolean;
-  status: RunStatus;
-  /** Attempts closed. */
-  attempt: number;
-  lost: number;
-  fallback: boolean;
-  started: boolean;
-  /** For `delayed`. */
-  due: number;
-  /** Goes before the backlog of its flow. */
-  head: boolean;
-}
-
-export interface RefBatch {
-  id: string;
-  seq: number;
-  epoch: number;
-  sealed: boolean;
-  canceled: boolean;
-  stopped: boolean;
-  max: number | null;
-  threshold: { percent: number; min_items: number } | null;
-  hashes: string[];
-  outcomes: ItemOutcome[];
-  lastPart: number;
-  released: boolean;
-  boot: string | null;
-  finishedAt: number | null;
-}
-
-export interface RefHeld {
-  run: RefRun;
-  attempt: number;
-  fallback: boolean;
-  version: number;
-  sequence: number;
-  started: boolean;
-  canceled: boolean;
-}
+import type { RefBatch, RefHeld, RefRun } from "./nouns.ts";
+import { firstOfLine } from "./order.ts";
 
 interface RefLease {
   nonce: string;
@@ -71,6 +14,9 @@ interface RefLease {
   boot: string | null;
   held: Map<number, RefHeld>;
 }
+
+/** A restart of the local runtime is noticed within this. */
+const BOOT_NOTICED_MS = 1_000;
 
 /** What an exchange must lead to, before anything is granted. */
 export type Expected = { kind: "disowned" } | { kind: "again"; calls: RefHeld[] } | { kind: "fresh" };
@@ -83,7 +29,8 @@ export class Reference {
   readonly batches: RefBatch[] = [];
   readonly seen = new Map<string, { seq: number; at: number }>();
   readonly leases = new Map<string, RefLease>();
-  boot: string | null;
+  private boot: string | null;
+  private bootedAt = 0;
   /** The endpoint asked to be left alone, or the consumer cannot read the configuration. */
   private heldUntil = 0;
 
@@ -172,6 +119,14 @@ export class Reference {
     for (const run of this.waiting()) if (which(run)) this.end(run, "canceled");
   }
 
+  cancelBatches(): void {
+    for (const batch of this.batches) {
+      if (batch.finishedAt !== null) continue;
+      batch.canceled = true;
+      batch.sealed = true;
+    }
+  }
+
   cancelHeld(which: (held: RefHeld) => boolean): void {
     for (const held of this.held()) {
       if (held.canceled || !which(held)) continue;
@@ -240,6 +195,23 @@ export class Reference {
       this.leases.delete(lease.nonce);
       for (const held of lease.held.values()) if (!held.canceled) this.settle(held, { kind: "lost" }, now);
     }
+  }
+
+  reboot(boot: string | null, now: number): void {
+    this.boot = boot;
+    this.bootedAt = now;
+  }
+
+  /** What should have happened by now of itself: an alarm that fires on time leaves nothing here. */
+  overdue(now: number): string[] {
+    const isOver = (lease: RefLease): boolean =>
+      now - lease.receivedAt >= LEASE_MS ||
+      (this.boot !== null && lease.boot !== this.boot && now - this.bootedAt >= BOOT_NOTICED_MS);
+    return [
+      ...[...this.leases.values()].flatMap((lease) => (isOver(lease) ? [`lease ${lease.nonce}`] : [])),
+      ...this.waiting().flatMap((run) => (this.isExpired(run, now) ? [`expiry of ${run.seq}`] : [])),
+      ...this.waiting().flatMap((run) => (run.status === "delayed" && run.due <= now ? [`due ${run.seq}`] : [])),
+    ];
   }
 
   /** What the alarm does. */
@@ -402,24 +374,4 @@ export class Reference {
   forgetIdle(nonce: string): void {
     if (this.leases.get(nonce)?.held.size === 0) this.leases.delete(nonce);
   }
-}
-
-const oldestOf = (runs: RefRun[]): RefRun => runs.reduce((a, b) => (b.seq < a.seq ? b : a));
-
-/** The room in a batch with a limit of its own may be promised to another line, so its runs may be overtaken. */
-export const isContended = (run: RefRun): boolean => run.batch !== null && run.batch.max !== null;
-
-/** A line serves the flow (here: the batch) whose first run is oldest, and in it the returned runs first. */
-function firstOfLine(line: RefRun[]): RefRun[] {
-  const flows = new Map<RefBatch | null, RefRun[]>();
-  for (const run of line) flows.set(run.batch, [...(flows.get(run.batch) ?? []), run]);
-  const sorted = [...flows.values()].sort((a, b) => oldestOf(a).seq - oldestOf(b).seq);
-  const firsts: RefRun[] = [];
-  for (const flow of sorted) {
-    const heads = flow.filter((run) => run.head);
-    const first = oldestOf(heads.length > 0 ? heads : flow);
-    firsts.push(first);
-    if (!isContended(first)) break;
-  }
-  return firsts;
 }

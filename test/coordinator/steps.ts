@@ -222,7 +222,10 @@ const weighted: [number, fc.Arbitrary<Step>][] = [
   [2, fc.record({ do: fc.constant("jump"), ms: fc.oneof(fc.nat(3_000), fc.nat(20_000)) })],
   [2, fc.record({ do: fc.constantFrom("alarm", "sweep", "lose_tickets", "reboot") })],
   [3, fc.record({ do: fc.constant("restart"), crash: fc.boolean() })],
-  [2, fc.record({ do: fc.constant("d1"), mode: fc.constantFrom("fine", "refused", "landed") })],
+  [
+    2,
+    fc.record({ do: fc.constant("d1"), mode: fc.constantFrom("fine", "refused", "landed", "stray", "slow", "slow") }),
+  ],
 ] as [number, fc.Arbitrary<Step>][];
 
 /** Begins with work, so that few sequences are about nothing. */

@@ -12,8 +12,11 @@ export const env = workerEnv as unknown as Env;
 /** Far ahead, so that no alarm fires by the machine's own clock. */
 export const EPOCH = Date.UTC(2100, 0, 1);
 
-/** `landed`: the write is made, and the writer hears of an error. */
-export type D1Mode = "fine" | "refused" | "landed";
+/**
+ * `landed`: the write is made, and the writer hears of an error. `stray`: so it does, and the write is made after the next
+ * one. `slow`: it is under way while other things happen.
+ */
+export type D1Mode = "fine" | "refused" | "landed" | "stray" | "slow";
 
 export interface Row {
   [column: string]: SqlStorageValue;
@@ -64,6 +67,11 @@ export class World {
   readonly jobId: string;
   readonly tickets: Ticket[] = [];
   d1: D1Mode = "fine";
+  /** A slow write is under way. Flags, and no promises: one may not be resolved from another object's request. */
+  private stray: D1PreparedStatement[] = [];
+  private isUnderWay = false;
+  private mayArrive = false;
+  private alarms: Promise<unknown> = Promise.resolve();
   private readonly width: number;
   private boot: string | null;
 
@@ -104,8 +112,14 @@ export class World {
 
   /** Gives the object, which has just been made, this world's surroundings. */
   async begin(): Promise<void> {
-    await this.inside((instance) => {
-      const holder = instance as unknown as { env: Env };
+    await this.inside((instance, state) => {
+      const holder = instance as unknown as { env: Env; clock: { forget(): void; at: number | null; set: unknown } };
+      // The alarm alone, without the timers that back it: those would fire by the machine's own clock.
+      holder.clock.set = async (at: number) => {
+        holder.clock.forget();
+        holder.clock.at = at;
+        await state.storage.setAlarm(at);
+      };
       holder.env = this.surroundings();
     });
   }
@@ -122,7 +136,20 @@ export class World {
   private moody(db: D1Database): D1Database {
     const batch = async <T>(statements: D1PreparedStatement[]): Promise<D1Result<T>[]> => {
       if (this.d1 === "refused") throw new Error("D1_ERROR: refused");
+      if (this.d1 === "stray") {
+        this.stray = statements;
+        throw new Error("D1_ERROR: nothing was heard of it");
+      }
+      if (this.d1 === "slow") {
+        this.isUnderWay = true;
+        this.mayArrive = false;
+        while (!this.mayArrive) await aMoment();
+        this.isUnderWay = false;
+      }
       const results = await db.batch<T>(statements);
+      const stray = this.stray;
+      this.stray = [];
+      if (stray.length > 0) await db.batch(stray);
       if (this.d1 === "landed") throw new Error("D1_ERROR: the answer was lost");
       return results;
     };
@@ -136,10 +163,13 @@ export class World {
   /** The object leaves memory. `crash`: without a word; else as when it is idle. */
   async restart(crash: boolean, boot = this.boot): Promise<void> {
     this.boot = boot;
+    if (!crash) await this.arrive();
     if (crash) {
       await abortAllDurableObjects();
       // One that was open stays broken.
       this.stub = this.newStub();
+      this.isUnderWay = false;
+      this.alarms = Promise.resolve();
     } else await evictDurableObject(this.stub);
     await this.begin();
   }
@@ -147,12 +177,39 @@ export class World {
   /** Lets the alarm fire if it stands at or before now. */
   async fireDue(): Promise<boolean> {
     const at = await this.alarm();
-    return at !== null && at <= this.now && (await runDurableObjectAlarm(this.stub));
+    return at !== null && at <= this.now && (await this.fireNow());
   }
 
-  /** Fires the alarm, whenever it stands. */
-  fireNow(): Promise<boolean> {
-    return runDurableObjectAlarm(this.stub);
+  /** Fires the alarm, whenever it stands. A slow write of D1 is left under way. */
+  async fireNow(): Promise<boolean> {
+    if (this.d1 !== "slow") return runDurableObjectAlarm(this.stub);
+    if (this.isUnderWay) {
+      // While one alarm waits for D1 the platform fires no other; the timer that backs it does.
+      await this.inside(async (instance, state) => {
+        await state.storage.deleteAlarm();
+        await instance.alarm();
+      });
+      return true;
+    }
+    let isOver = false;
+    // A crash takes it down.
+    this.alarms = runDurableObjectAlarm(this.stub).then(
+      () => {
+        isOver = true;
+      },
+      () => undefined,
+    );
+    while (!isOver && !this.isUnderWay) await aMoment();
+    return true;
+  }
+
+  /** The write that was under way arrives. */
+  async arrive(): Promise<void> {
+    const mode = this.d1;
+    this.d1 = mode === "slow" ? "fine" : mode;
+    this.mayArrive = true;
+    await this.alarms;
+    this.d1 = mode;
   }
 
   alarm(): Promise<number | null> {
@@ -217,6 +274,8 @@ export class World {
     return results;
   }
 }
+
+const aMoment = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
 
 /** The lane's own counters. */
 export interface LaneDoc {

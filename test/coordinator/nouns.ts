@@ -1,0 +1,55 @@
+import type { ItemOutcome } from "../../src/coordinator/protocol.ts";
+import type { RunStatus } from "../../src/domain/run.ts";
+
+/** A run as the laws know it. */
+export interface RefRun {
+  id: string;
+  seq: number;
+  at: number;
+  batch: RefBatch | null;
+  index: number | null;
+  payload: string;
+  priority: number;
+  key: string | null;
+  expires: number | null;
+  max: number | null;
+  version: number;
+  pinned: boolean;
+  status: RunStatus;
+  /** Attempts closed. */
+  attempt: number;
+  lost: number;
+  fallback: boolean;
+  started: boolean;
+  /** For `delayed`. */
+  due: number;
+  /** Goes before the backlog of its flow. */
+  head: boolean;
+}
+
+export interface RefBatch {
+  id: string;
+  seq: number;
+  epoch: number;
+  sealed: boolean;
+  canceled: boolean;
+  stopped: boolean;
+  max: number | null;
+  threshold: { percent: number; min_items: number } | null;
+  hashes: string[];
+  outcomes: ItemOutcome[];
+  lastPart: number;
+  released: boolean;
+  boot: string | null;
+  finishedAt: number | null;
+}
+
+export interface RefHeld {
+  run: RefRun;
+  attempt: number;
+  fallback: boolean;
+  version: number;
+  sequence: number;
+  started: boolean;
+  canceled: boolean;
+}
