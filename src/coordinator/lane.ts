@@ -126,12 +126,23 @@ export class Lane {
     }
     for (const { flow, n } of this.ledger.pageCounts()) {
       const known = this.scheduler.flows.get(flow);
-      if (known) this.scheduler.appended(known, n);
+      if (known) this.scheduler.appended(known, n - this.trimFirstPage(flow));
     }
     for (const { flow, seq } of this.ledger.heads()) {
       const known = this.scheduler.flows.get(flow);
       if (known) this.scheduler.putHead(known, seq);
     }
+    for (const flow of [...this.scheduler.flows.values()]) if (flow.count <= 0) this.dropEmptyFlow(flow);
+  }
+
+  /** A first page may have been used in part before the restart. Returns how many of its runs stand there no more. */
+  private trimFirstPage(flow: number): number {
+    const page = this.ledger.firstPage(flow);
+    if (page === null) return 0;
+    const left = page.seqs.filter((seq) => !this.held.has(seq)).length;
+    if (left === 0) this.ledger.deletePage(flow, page.ord);
+    else if (left < page.n) this.ledger.setPageCount(flow, page.ord, left);
+    return page.n - left;
   }
 
   /**

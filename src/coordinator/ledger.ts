@@ -277,6 +277,10 @@ export class Ledger {
     this.run("DELETE FROM pages WHERE flow = ? AND ord = ?", flow, ord);
   }
 
+  setPageCount(flow: number, ord: number, n: number): void {
+    this.run("UPDATE pages SET n = ? WHERE flow = ? AND ord = ?", n, flow, ord);
+  }
+
   /** One run of the page that holds `seq` is gone; the last one takes the page with it. */
   shrinkPage(flow: number, seq: number): void {
     const page = this.all(

@@ -92,7 +92,6 @@ export class Play {
         if (step.status === "dequeued" || step.status === "executing") {
           this.reference.cancelHeld((h) => h.run.status === step.status);
         } else this.reference.cancelWaiting((run) => step.status === null || run.status === step.status);
-        if (step.status === null) this.reference.cancelBatches();
         return;
       case "patch_batch":
         return this.patchBatch(step);

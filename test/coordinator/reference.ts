@@ -119,14 +119,6 @@ export class Reference {
     for (const run of this.waiting()) if (which(run)) this.end(run, "canceled");
   }
 
-  cancelBatches(): void {
-    for (const batch of this.batches) {
-      if (batch.finishedAt !== null) continue;
-      batch.canceled = true;
-      batch.sealed = true;
-    }
-  }
-
   cancelHeld(which: (held: RefHeld) => boolean): void {
     for (const held of this.held()) {
       if (held.canceled || !which(held)) continue;

@@ -192,13 +192,11 @@ export class World {
       return true;
     }
     let isOver = false;
+    const over = (): void => {
+      isOver = true;
+    };
     // A crash takes it down.
-    this.alarms = runDurableObjectAlarm(this.stub).then(
-      () => {
-        isOver = true;
-      },
-      () => undefined,
-    );
+    this.alarms = runDurableObjectAlarm(this.stub).then(over, over);
     while (!isOver && !this.isUnderWay) await aMoment();
     return true;
   }
