@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { BatchRecord, FailureThreshold } from "../domain/batch.ts";
 import type { CallOutcome } from "../domain/call.ts";
-import type { ErrorDetail } from "../domain/error.ts";
+import type { RefusedItem, TriggerItem } from "../domain/item.ts";
 import type { JobVersion, Sealed, StatusPattern } from "../domain/job.ts";
 import type { RunRecord, RunStatus, TerminalStatus, TriggeredBy, WaitingFor } from "../domain/run.ts";
 
@@ -33,32 +33,13 @@ export interface JobConfig {
 
 // ---------------------------------------------------------------------------------------------- accepting
 
-/** One valid item. A field at its default is left out: it crosses the wire a million times. */
-export interface AcceptItem {
-  /** The payload as sent, raw JSON. */
-  payload: string;
-  /** What duplicates are found by (contract 4.3): `k:<key>` or `h:<sha-256>`; absent: never a duplicate. */
-  identity?: string;
-  priority?: number;
-  concurrency_key?: string;
-  rate_limit_keys?: string[];
-  idempotency_key?: string;
-  /** Absent or past: now. */
-  scheduled_at?: number;
-  ttl_secs?: number;
-  tags?: Record<string, string>;
-  metadata?: Record<string, string>;
-  max_attempts?: number;
-  timeout_secs?: number;
-  /** The item's own version; it must stand in `AcceptRequest.versions`. */
-  version?: number;
+/** One valid item, as the rules left it; a replay names the run that it repeats. */
+export interface AcceptItem extends TriggerItem {
   replayed_run_id?: string;
 }
 
 /** An item that the rules refused. It is counted and listed, and makes no run. */
-export interface RejectedItem {
-  error: { code: string; message: string; details: ErrorDetail[] };
-}
+export type RejectedItem = RefusedItem;
 
 export const isRejected = (item: AcceptItem | RejectedItem): item is RejectedItem => "error" in item;
 

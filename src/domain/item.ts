@@ -37,20 +37,24 @@ export const MAX_ITEM_BYTES = MAX_BODY_BYTES + MAX_FIELD_BYTES;
 const YEAR_MS = 366 * 86_400_000;
 const MAX_DETAILS = 20;
 
-/** A valid item, as the coordinator takes it. A field at its default is left out. */
+/** A valid item, as the coordinator takes it. A field at its default is left out: it crosses the wire a million times. */
 export interface TriggerItem {
+  /** The payload as sent, raw JSON. */
   payload: string;
+  /** What duplicates are found by (contract 4.3): `k:<key>` or `h:<sha-256>`; absent: never a duplicate. */
   identity?: string;
   priority?: number;
   concurrency_key?: string;
   rate_limit_keys?: string[];
   idempotency_key?: string;
+  /** Absent or past: now. */
   scheduled_at?: number;
   ttl_secs?: number;
   tags?: Record<string, string>;
   metadata?: Record<string, string>;
   max_attempts?: number;
   timeout_secs?: number;
+  /** The item's own version. */
   version?: number;
 }
 

@@ -2,11 +2,11 @@ import { expect } from "vitest";
 import type { JobConfig } from "../../src/coordinator/protocol.ts";
 import type { BatchRecord } from "../../src/domain/batch.ts";
 import { isTerminal } from "../../src/domain/run.ts";
+import { SPEC } from "../fixtures/job-spec.ts";
 import { Consumers } from "./consumers.ts";
 import { Intake, type PageTurn } from "./intake.ts";
 import type { RefBatch } from "./nouns.ts";
 import { Reference } from "./reference.ts";
-import { SPEC } from "./spec.ts";
 import type { Knobs, Step } from "./steps.ts";
 import { World } from "./world.ts";
 

@@ -17,6 +17,7 @@ import { sealSecret, secretAad } from "../../src/domain/secret.ts";
 import { plainSignature, signingKeys, standardSignature } from "../../src/domain/signature.ts";
 import { parseTraceparent } from "../../src/domain/traceparent.ts";
 import { type Env, parseSettings } from "../../src/env.ts";
+import { SPEC as PLAIN_SPEC } from "../fixtures/job-spec.ts";
 
 const env = bindings as unknown as Env;
 const settings = parseSettings(env);
@@ -188,51 +189,12 @@ describe("a message of the queue", () => {
 // ---------------------------------------------------------------------------------------------- the real coordinator
 
 const spec = (over: Partial<JobSpec>): JobSpec => ({
-  group_id: null,
-  environment_id: null,
+  ...PLAIN_SPEC,
   name: "a job",
   slug: "a-job",
-  description: null,
-  tags: {},
-  cron: null,
-  timezone: "UTC",
-  cron_overlap_policy: "allow",
-  payload_schema: null,
   endpoint_url: `${zoo}/ok`,
-  fallback_endpoint_url: null,
-  endpoint_method: "POST",
-  endpoint_headers: {},
-  endpoint_signing_secret: null,
-  success_statuses: null,
-  retry_statuses: null,
-  max_attempts: 3,
-  timeout_secs: 300,
-  retry_strategy: "fixed",
-  retry_delays_secs: null,
   retry_base_secs: 0,
-  retry_max_secs: 3600,
-  retry_jitter: 0,
-  on_lost: "retry",
   max_concurrency: null,
-  max_concurrency_per_key: null,
-  concurrency_key_from: null,
-  rate_limit_max: null,
-  rate_limit_window_secs: null,
-  rate_limit_keys: [],
-  hold_on_retry_after: false,
-  adaptive_concurrency: null,
-  circuit_breaker: null,
-  dedup_window_secs: null,
-  execution_window_cron: null,
-  run_ttl_secs: null,
-  default_run_metadata: {},
-  enabled: true,
-  webhook_url: null,
-  webhook_secret: null,
-  on_complete_trigger_workflow: null,
-  on_complete_payload_mapping: null,
-  version_policy: "pin",
-  backwards_compatible: true,
   ...over,
 });
 

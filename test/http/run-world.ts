@@ -10,6 +10,7 @@ import { packRunDoc } from "../../src/domain/run-doc.ts";
 import type { Env } from "../../src/env.ts";
 import { createApp } from "../../src/http/app.ts";
 import { configOf } from "../../src/operations/jobs.ts";
+import { SPEC as PLAIN_SPEC } from "../fixtures/job-spec.ts";
 
 /** A project with a key, jobs that are paused so that nothing moves by itself, and requests to the real face. */
 
@@ -113,51 +114,12 @@ export async function newKey(projectId: string, scopes: string[]): Promise<strin
 }
 
 const SPEC: JobSpec = {
-  group_id: null,
-  environment_id: null,
+  ...PLAIN_SPEC,
   name: "Job",
-  slug: "job",
-  description: null,
-  tags: {},
-  cron: null,
-  timezone: "UTC",
-  cron_overlap_policy: "allow",
-  payload_schema: null,
   endpoint_url: "http://127.0.0.1:9/",
-  fallback_endpoint_url: null,
-  endpoint_method: "POST",
-  endpoint_headers: {},
-  endpoint_signing_secret: null,
-  success_statuses: null,
-  retry_statuses: null,
-  max_attempts: 3,
   timeout_secs: 30,
-  retry_strategy: "fixed",
-  retry_delays_secs: null,
-  retry_base_secs: 1,
   retry_max_secs: 60,
-  retry_jitter: 0,
-  on_lost: "retry",
   max_concurrency: null,
-  max_concurrency_per_key: null,
-  concurrency_key_from: null,
-  rate_limit_max: null,
-  rate_limit_window_secs: null,
-  rate_limit_keys: [],
-  hold_on_retry_after: false,
-  adaptive_concurrency: null,
-  circuit_breaker: null,
-  dedup_window_secs: null,
-  execution_window_cron: null,
-  run_ttl_secs: null,
-  default_run_metadata: {},
-  enabled: true,
-  webhook_url: null,
-  webhook_secret: null,
-  on_complete_trigger_workflow: null,
-  on_complete_payload_mapping: null,
-  version_policy: "pin",
-  backwards_compatible: true,
 };
 
 /** A paused job, in D1 and at its coordinator. */
