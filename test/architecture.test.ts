@@ -45,7 +45,16 @@ const FETCHERS = ["delivery/call.ts", "webhooks/send.ts", "imports/source.ts"];
 
 /** Where the clock and the dice are read; everything below them takes both as arguments. */
 const SHELLS = [
-  ...["coordinator/job-coordinator.ts", "delivery/", "operations/", "http/", "rpc/", "schedule/", "webhooks/"],
+  ...[
+    "coordinator/job-coordinator.ts",
+    "coordinator/departure.ts",
+    "delivery/",
+    "operations/",
+    "http/",
+    "rpc/",
+    "schedule/",
+    "webhooks/",
+  ],
   ...["imports/", "workflows/", "index.ts", "env.ts"],
 ];
 

@@ -4,7 +4,6 @@ import { uuidV7 } from "../domain/id.ts";
 import type { RunRecord, RunStatus } from "../domain/run.ts";
 import { type Env, parseSettings } from "../env.ts";
 import { accept, refusal, rehearse } from "./accept.ts";
-import { AlarmClock } from "./alarm-clock.ts";
 import { batchRecord } from "./batch.ts";
 import {
   cancelBatch,
@@ -18,10 +17,11 @@ import {
   tendBatches,
 } from "./batch-book.ts";
 import { bill } from "./bill.ts";
+import { Departure } from "./departure.ts";
 import { expireWaiting, promoteDue } from "./due.ts";
 import { purgeSeen } from "./duplicates.ts";
 import { exchange, reclaim } from "./exchange.ts";
-import { gather, isBusy, settleShipment, ship } from "./flush.ts";
+import { isBusy } from "./flush.ts";
 import { Lane } from "./lane.ts";
 import { Ledger } from "./ledger.ts";
 import { oldestOutboxAt } from "./outbox.ts";
@@ -44,19 +44,12 @@ import type {
 } from "./protocol.ts";
 import { cancelRun, cancelWhere, laneHealth, readRun } from "./steering.ts";
 import { startSweep, stepSweeps, sweepStopped } from "./sweep.ts";
-import { Tickets } from "./tickets.ts";
-import { FLUSH_AFTER_MS, nextWake, oldestUnsentAt } from "./wake.ts";
+import { oldestUnsentAt } from "./wake.ts";
 
-/** Above either, new triggers are refused; what was accepted goes on (contract 1). */
-const MAX_BEHIND_ROWS = 1_000_000;
-const MAX_BEHIND_MS = 15 * 60_000;
 /** Sweep steps in one alarm before others get a word in. */
 const SWEEP_STEPS = 4;
-const MAX_FLUSH_BACKOFF_MS = 30_000;
 /** An alarm's handler waits this long for D1. */
 const ALARM_PATIENCE_MS = 1_000;
-/** A sending that has not ended after this long is asked after. */
-const SENDING_MS = 10_000;
 
 /** Waits for `work`, but no longer than that. */
 async function within(work: Promise<void>, ms: number): Promise<void> {
@@ -75,21 +68,20 @@ async function within(work: Promise<void>, ms: number): Promise<void> {
 export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi {
   private readonly ledger: Ledger;
   private lane: Lane | null = null;
-  private readonly tickets = new Tickets();
-  private readonly clock: AlarmClock;
-  /** The last alarm that was set, until it is stored. */
-  private armed: Promise<void> = Promise.resolve();
-  /** `npm run dev`: see AlarmClock. */
-  private readonly isLocal: boolean;
-  private flushing = false;
-  private flushFailures = 0;
-  private flushNotBefore = 0;
+  private readonly departure: Departure;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.ledger = new Ledger(ctx.storage.sql);
-    this.isLocal = env.BOOT_ID !== undefined;
-    this.clock = new AlarmClock(ctx.storage, () => ctx.waitUntil(this.alarm()));
+    this.departure = new Departure({
+      env: () => this.env,
+      ctx,
+      isLocal: env.BOOT_ID !== undefined,
+      load: () => this.load(),
+      now: (lane) => this.now(lane),
+      change: (work) => this.change(work),
+      alarm: () => this.alarm(),
+    });
   }
 
   // ------------------------------------------------------------------ configuration
@@ -141,7 +133,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   // ------------------------------------------------------------------ delivering
 
   async exchange(request: ExchangeRequest): Promise<ExchangeAnswer> {
-    this.tickets.answered(request.ticket);
+    this.departure.tickets.answered(request.ticket);
     bill.runs_finished += request.results.length;
     return this.ifThere<ExchangeAnswer>({ kind: "disowned" }, (lane, now) => {
       reclaim(lane, { now, random: Math.random });
@@ -215,7 +207,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
     const lane = this.load();
     if (lane === null) return { idle: true };
     // The alarm may have been lost: forget what was believed of it.
-    this.clock.forget();
+    this.departure.forgetAlarm();
     await this.tick();
     return this.ifThere({ idle: true }, (l) => {
       if (isBusy(l) || oldestOutboxAt(l.ledger) !== null) return { idle: false };
@@ -228,7 +220,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   // ------------------------------------------------------------------ the alarm
 
   override async alarm(): Promise<void> {
-    this.clock.forget();
+    this.departure.forgetAlarm();
     await this.tick();
   }
 
@@ -248,14 +240,14 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
           return expired || promoted || swept || purged;
         });
       }
-      const sending = this.flush();
+      const sending = this.departure.flush();
       this.ctx.waitUntil(sending);
       // No other alarm fires before this handler ends: a slow D1 must not hold up what falls due meanwhile.
       await within(sending, ALARM_PATIENCE_MS);
-      await this.armed;
+      await this.departure.alarmStored;
     } catch (error) {
       console.error(JSON.stringify({ event: "coordinator_tick_failed", lane: this.ctx.id.name, error: String(error) }));
-      this.arm(Date.now() + 1_000);
+      this.departure.arm(Date.now() + 1_000);
     }
   }
 
@@ -294,7 +286,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
       sweepStopped(lane, now);
       return answer;
     });
-    this.follow(lane, now);
+    this.departure.follow(lane, now);
     return result;
   }
 
@@ -309,71 +301,6 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   ): T | NonNullable<ReturnType<typeof refusal>> {
     const lane = this.load();
     if (lane === null) return { kind: "unknown_config" };
-    return refusal(lane, revision, this.isOverloaded(lane)) ?? this.change(work);
-  }
-
-  private isOverloaded(lane: Lane): boolean {
-    if (this.flushFailures === 0) return false;
-    const behind = lane.outboxRows + lane.state.nextSeq - lane.state.projectedSeq;
-    const oldest = oldestUnsentAt(lane);
-    return behind > MAX_BEHIND_ROWS || (oldest !== null && Date.now() - oldest > MAX_BEHIND_MS);
-  }
-
-  /** Rings for the work that may go now, and sets the alarm for what is due later. */
-  private follow(lane: Lane, now: number): void {
-    const tickets = this.tickets.ring(lane, now, () => crypto.randomUUID());
-    if (tickets.length > 0) this.ctx.waitUntil(this.send(tickets));
-    // A sending under way sees to the next one itself, unless it dies with the object.
-    const flushNotBefore = Math.max(this.flushNotBefore, this.flushing ? now + SENDING_MS : 0);
-    const wake = nextWake(lane, now, { flushNotBefore, ringAt: this.tickets.nextRingAt() });
-    if (wake !== null && this.clock.isDueBefore(wake, now)) this.arm(wake);
-  }
-
-  private async send(tickets: ReturnType<Tickets["ring"]>): Promise<void> {
-    try {
-      bill.tickets_sent += tickets.length;
-      for (let i = 0; i < tickets.length; i += 100) {
-        await this.env.DELIVERIES.sendBatch(tickets.slice(i, i + 100).map((body) => ({ body })));
-      }
-    } catch (error) {
-      console.error(JSON.stringify({ event: "ticket_not_sent", lane: this.ctx.id.name, error: String(error) }));
-      for (const { id } of tickets) this.tickets.unsent(id);
-      this.arm(Date.now() + 1_000);
-    }
-  }
-
-  private arm(at: number): void {
-    this.armed = this.clock.set(at, Date.now(), this.isLocal);
-    this.ctx.waitUntil(this.armed);
-  }
-
-  /** Sends what is old enough to leave, as long as there is some. One at a time. */
-  private async flush(): Promise<void> {
-    if (this.flushing) return;
-    this.flushing = true;
-    try {
-      while (Date.now() >= this.flushNotBefore) {
-        const lane = this.load();
-        if (lane === null) return;
-        const now = this.now(lane);
-        // What is younger waits for company: under load a sending every half second is cheaper than one without end.
-        const upTo = now - FLUSH_AFTER_MS / 2;
-        const shipment = (oldestUnsentAt(lane) ?? now) > upTo ? null : gather(lane, upTo);
-        if (shipment === null) break;
-        bill.d1_rows_written += await ship(this.env, lane, shipment, now);
-        this.flushFailures = 0;
-        if (lane === this.lane && !lane.poisoned) this.change((l) => settleShipment(l, shipment));
-        // A loop of storage and D1 alone lets no socket be read: requests would wait for the whole backlog.
-        await new Promise((resolve) => setTimeout(resolve, 1));
-      }
-    } catch (error) {
-      this.flushFailures += 1;
-      this.flushNotBefore = Date.now() + Math.min(500 * 2 ** this.flushFailures, MAX_FLUSH_BACKOFF_MS);
-      console.error(JSON.stringify({ event: "projection_failed", lane: this.ctx.id.name, error: String(error) }));
-    } finally {
-      this.flushing = false;
-      const lane = this.load();
-      if (lane !== null) this.follow(lane, this.now(lane));
-    }
+    return refusal(lane, revision, this.departure.isOverloaded(lane)) ?? this.change(work);
   }
 }

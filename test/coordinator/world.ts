@@ -113,11 +113,15 @@ export class World {
   /** Gives the object, which has just been made, this world's surroundings. */
   async begin(): Promise<void> {
     await this.inside((instance, state) => {
-      const holder = instance as unknown as { env: Env; clock: { forget(): void; at: number | null; set: unknown } };
+      const holder = instance as unknown as {
+        env: Env;
+        departure: { clock: { forget(): void; at: number | null; set: unknown } };
+      };
+      const { clock } = holder.departure;
       // The alarm alone, without the timers that back it: those would fire by the machine's own clock.
-      holder.clock.set = async (at: number) => {
-        holder.clock.forget();
-        holder.clock.at = at;
+      clock.set = async (at: number) => {
+        clock.forget();
+        clock.at = at;
         await state.storage.setAlarm(at);
       };
       holder.env = this.surroundings();
