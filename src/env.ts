@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { CoordinatorApi, Ticket } from "./coordinator/protocol.ts";
+import type { WebhookRing } from "./webhooks/protocol.ts";
 
 /** The bindings and variables as the platform hands them over. `parseSettings` turns the variables into `Settings`. */
 export interface Env {
@@ -7,6 +8,7 @@ export interface Env {
   BLOBS: R2Bucket;
   COORDINATOR: DurableObjectNamespace<CoordinatorApi & Rpc.DurableObjectBranded>;
   DELIVERIES: Queue<Ticket>;
+  WEBHOOKS: Queue<WebhookRing>;
   ENVIRONMENT?: string;
   ADMIN_TOKEN?: string;
   ENCRYPTION_KEYS?: string;

@@ -36,7 +36,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   cli: ["client"],
   client: ["domain"],
   dashboard: [],
-  "env.ts": ["coordinator/protocol.ts"],
+  "env.ts": ["coordinator/protocol.ts", "webhooks/protocol.ts"],
   "index.ts": ["domain", "store", ...PEERS, "operations", "http", "rpc", "schedule", "env.ts"],
 };
 

@@ -52,6 +52,8 @@ export interface Batch {
   last_part_at: number;
   /** The copy in D1 shows that nothing has come for long. */
   interruption_told?: boolean;
+  /** Its webhook is on its way. */
+  announced?: boolean;
   accepted_at: number | null;
   started_at: number | null;
   finished_at: number | null;

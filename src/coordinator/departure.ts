@@ -3,6 +3,8 @@ import { AlarmClock } from "./alarm-clock.ts";
 import { bill } from "./bill.ts";
 import { gather, type Shipment, settleShipment, ship } from "./flush.ts";
 import type { Lane } from "./lane.ts";
+import { ring } from "./notices.ts";
+import type { JobConfig } from "./protocol.ts";
 import { Tickets } from "./tickets.ts";
 import { FLUSH_AFTER_MS, nextWake, oldestUnsentAt } from "./wake.ts";
 
@@ -102,6 +104,7 @@ export class Departure {
         if (shipment === null) break;
         bill.d1_rows_written += await ship(home.env(), lane, shipment, now);
         this.flushFailures = 0;
+        if (shipment.notices.length > 0) home.ctx.waitUntil(this.announce(lane, shipment));
         if (lane === home.load() && !lane.poisoned) home.change((l) => settleShipment(l, shipment));
         // A loop of storage and D1 alone lets no socket be read: requests would wait for the whole backlog.
         await new Promise((resolve) => setTimeout(resolve, 1));
@@ -114,6 +117,14 @@ export class Departure {
       this.flushing = false;
       const lane = home.load();
       if (lane !== null) this.follow(lane, home.now(lane));
+    }
+  }
+
+  private async announce(lane: Lane, { notices }: Shipment): Promise<void> {
+    try {
+      await ring(this.home.env(), (lane.config as JobConfig).project_id, notices);
+    } catch (error) {
+      this.complain("notices_not_rung", error);
     }
   }
 

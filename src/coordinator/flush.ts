@@ -1,3 +1,4 @@
+import type { Notice } from "../domain/notice.ts";
 import type { Env } from "../env.ts";
 import { type BatchRow, type ItemRow, project, type RunRow } from "../store/projection.ts";
 import { batchRecord } from "./batch.ts";
@@ -17,6 +18,7 @@ export interface Shipment {
   batches: BatchRow[];
   items: ItemRow[];
   blobs: Blob[];
+  notices: Notice[];
   /** Outbox rows that it covers. */
   ids: number[];
   /** How many of the outbox's rows for D1 they hold. */
@@ -55,6 +57,7 @@ export function gather(lane: Lane, upTo: number): Shipment | null {
     batches,
     items: rows.flatMap((r) => r.notes.items),
     blobs: [...created.blobs, ...rows.flatMap((r) => r.notes.blobs)],
+    notices: rows.flatMap((r) => r.notes.notices ?? []),
     ids: rows.map((r) => r.id),
     outboxRows: rows.reduce((sum, r) => sum + r.n, 0),
     projectedSeq: created.projectedSeq,
@@ -139,6 +142,7 @@ export async function ship(env: Env, lane: Lane, shipment: Shipment, now: number
     runs: shipment.runs,
     batches: shipment.batches,
     items: shipment.items,
+    notices: shipment.notices,
     busy: shipment.busy ? { lane: 0, since: now } : null,
   });
 }

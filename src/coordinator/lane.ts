@@ -1,6 +1,7 @@
 import { presentLimit, start as startAdaptive } from "../domain/adaptive-concurrency.ts";
 import { BREAKER_CLOSED } from "../domain/circuit-breaker.ts";
 import type { JobSpec, JobVersion } from "../domain/job.ts";
+import type { Notice } from "../domain/notice.ts";
 import type { RunStatus } from "../domain/run.ts";
 import { isTerminal } from "../domain/run.ts";
 import type { ItemRow, RunRow } from "../store/projection.ts";
@@ -10,6 +11,7 @@ import { EMPTY_LANE, type LaneState, type Live, stateText } from "./lane-state.t
 import { type Held, type Lease, leaseDoc, loadLeases } from "./lease.ts";
 import { type Ledger, type LedgerRun, PLACE } from "./ledger.ts";
 import { Limits } from "./limits.ts";
+import { announceBatch } from "./notices.ts";
 import { appendOutbox, type Blob, countOutbox } from "./outbox.ts";
 import type { JobConfig } from "./protocol.ts";
 import { type Blocker, type Flow, Scheduler } from "./scheduler.ts";
@@ -29,6 +31,7 @@ interface Pending {
   touched: number[];
   items: ItemRow[];
   blobs: Blob[];
+  notices: Notice[];
   deleted: number[];
   batches: Set<Batch>;
   /** Those that their failure threshold has just stopped. */
@@ -42,6 +45,7 @@ const nothingPending = (): Pending => ({
   touched: [],
   items: [],
   blobs: [],
+  notices: [],
   deleted: [],
   batches: new Set(),
   stopped: [],
@@ -182,6 +186,7 @@ export class Lane {
     }
     for (const batch of p.batches) {
       stampChange(batch, this.state.ver, now);
+      announceBatch(p.notices, batch, this.config as JobConfig);
       this.ledger.run(
         "INSERT INTO batches VALUES (?, ?) ON CONFLICT (seq) DO UPDATE SET doc = excluded.doc",
         batch.seq,

@@ -1,3 +1,4 @@
+import type { Notice } from "../domain/notice.ts";
 import type { ItemRow, RunRow } from "../store/projection.ts";
 import { type Ledger, MAX_PARAMETER_CHARS } from "./ledger.ts";
 
@@ -23,10 +24,12 @@ export interface OutboxNotes {
   batches: number[];
   items: ItemRow[];
   blobs: Blob[];
+  /** Absent: none. */
+  notices?: Notice[];
 }
 
 const isEmpty = (b: OutboxBody): boolean =>
-  b.runs.length + b.touched.length + b.batches.length + b.items.length + b.blobs.length === 0;
+  b.runs.length + b.touched.length + b.batches.length + b.items.length + b.blobs.length === 0 && !b.notices?.length;
 
 /**
  * Writes what a commit leaves behind, in rows small enough for one parameter each.
@@ -68,7 +71,7 @@ const metadataChars = (metadata: Record<string, string> | undefined): number =>
   metadata === undefined ? 0 : 2 * JSON.stringify(metadata).length;
 
 /** Nearly always one part; more where results are large. */
-function split(body: OutboxBody): OutboxBody[] {
+function split({ notices, ...body }: OutboxBody): OutboxBody[] {
   const parts: OutboxBody[] = [];
   let current: OutboxBody = { ...body, runs: [], seqs: [], items: [] };
   let chars = 0;
@@ -89,7 +92,8 @@ function split(body: OutboxBody): OutboxBody[] {
     roomFor((item[4]?.length ?? 0) + 120);
     current.items.push(item);
   }
-  parts.push(current);
+  // No notice arrives before what it speaks of.
+  parts.push(notices?.length ? { ...current, notices } : current);
   return parts;
 }
 

@@ -5,6 +5,7 @@ import { vanished } from "./holding-back.ts";
 import type { Lane } from "./lane.ts";
 import type { Held } from "./lease.ts";
 import { type LedgerRun, PLACE } from "./ledger.ts";
+import { announceRun } from "./notices.ts";
 import type { CallOutcome, CallReport, JobConfig } from "./protocol.ts";
 import { bodyKey, expiresAt, isInline, openAttempt, runRecord, runRow } from "./run-record.ts";
 
@@ -247,6 +248,7 @@ export function finish(
   lane.pending.runs.push(runRow(record, lane.state.ver));
   lane.pending.seqs.push(run.seq);
   lane.pending.deleted.push(run.seq);
+  announceRun(lane, run, record);
 }
 
 /** Ends a run that waits. */

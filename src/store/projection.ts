@@ -1,4 +1,6 @@
+import type { Notice } from "../domain/notice.ts";
 import type { RunDoc } from "../domain/run-doc.ts";
+import { noticeStatements } from "./notices.ts";
 
 /** One row for the copy of a run. `payload` null leaves what stands there. The guard is `ver`. */
 export type RunRow = [
@@ -27,6 +29,7 @@ export interface Projection {
   runs: string[];
   batches: BatchRow[];
   items: ItemRow[];
+  notices: Notice[];
   /** Set where the lane has become busy: the sweeper is to watch it from then on. */
   busy: { lane: number; since: number } | null;
 }
@@ -66,6 +69,7 @@ export async function project(d1: D1Database, p: Projection): Promise<number> {
     statements.push(d1.prepare(UPSERT_BATCHES).bind(p.projectId, p.jobId, JSON.stringify(p.batches)));
   }
   if (p.items.length > 0) statements.push(d1.prepare(INSERT_ITEMS).bind(JSON.stringify(p.items)));
+  statements.push(...noticeStatements(d1, p.projectId, p.jobId, p.notices));
   if (p.busy !== null) statements.push(d1.prepare(MARK_BUSY).bind(p.jobId, p.busy.lane, p.busy.since));
   if (statements.length === 0) return 0;
   const results = await d1.batch(statements);

@@ -9,7 +9,7 @@ import {
 } from "../../src/coordinator/protocol.ts";
 import { ledgerId } from "../../src/domain/id.ts";
 import type { RefBatch } from "./nouns.ts";
-import type { Play } from "./play.ts";
+import { BATCH_HOOK, type Play } from "./play.ts";
 import { BIG, type ItemSeed, type Step } from "./steps.ts";
 
 const REJECTION: RejectedItem = { error: { code: "validation_failed", message: "bad", details: [] } };
@@ -135,12 +135,19 @@ export class Intake {
   async open(max: number | null, threshold: number | null, request: number | null): Promise<void> {
     const failure_threshold = threshold === null ? null : { percent: threshold, min_items: 2 };
     const key = request === null ? null : `request-${request}`;
+    const hooked = request === null;
     const answer = await this.play.world.stub.openBatch({
       revision: this.play.config.revision,
       created_by: "tester",
       traceparent: null,
       triggered_by: "bulk",
-      options: { max_concurrency: max, failure_threshold, metadata: {}, webhook_url: null, webhook_secret: null },
+      options: {
+        max_concurrency: max,
+        failure_threshold,
+        metadata: {},
+        webhook_url: hooked ? BATCH_HOOK : null,
+        webhook_secret: hooked ? "sealed" : null,
+      },
       request: key === null ? null : { key, fingerprint: "same" },
     });
     if (this.refuses(answer)) return;
@@ -179,6 +186,7 @@ export class Intake {
       released: false,
       boot: this.play.world.bootId,
       finishedAt: null,
+      hooked,
     };
     this.play.reference.batches.push(batch);
     if (key !== null) this.requests.set(key, { batch, answered: false });

@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import { type BatchFacts, batchStatus } from "../../src/domain/batch.ts";
 import { isTerminal } from "../../src/domain/run.ts";
 import type { RefBatch } from "./nouns.ts";
-import type { Play } from "./play.ts";
+import { BATCH_HOOK, JOB_HOOK, type Play } from "./play.ts";
 import { env } from "./world.ts";
 
 /** What holds after every step, as the lane's methods show it. Answers whether D1 has everything. */
@@ -57,6 +57,7 @@ export async function holdsInTheCopy(play: Play, isComplete: boolean): Promise<v
     expect(expected, `the copy of ${run.seq}`).toContain(copy.status);
   }
   if (isComplete) expect(copies.length).toBe(reference.runs.length);
+  await holdsOfNotices(play, isComplete);
   for (const record of await world.batchCopies()) {
     const { item_count, created_count, duplicate_count, rejected_count, counts } = record;
     expect(item_count).toBe(created_count + duplicate_count + rejected_count);
@@ -66,6 +67,29 @@ export async function holdsInTheCopy(play: Play, isComplete: boolean): Promise<v
     if (record.finished_at !== null && seen !== undefined) expect(record.finished_at).toBe(seen);
     if (record.finished_at !== null) play.ends.set(record.id, record.finished_at);
   }
+}
+
+/** What is announced: each end once, and never before D1 knows of it. */
+async function holdsOfNotices(play: Play, isComplete: boolean): Promise<void> {
+  const runs = new Map((await play.world.copies()).map((copy) => [copy.id, copy]));
+  const batches = new Map((await play.world.batchCopies()).map((record) => [record.id, record]));
+  const told = await play.world.deliveries();
+  for (const { type, run_id, batch_id, url, created_at } of told) {
+    if (run_id === null) {
+      expect([type, url, created_at]).toEqual(["batch.finished", BATCH_HOOK, batches.get(batch_id ?? "")?.finished_at]);
+    } else {
+      const run = runs.get(run_id);
+      expect([type, url, created_at]).toEqual([`run.${run?.status}`, JOB_HOOK, run?.doc.finished_at]);
+    }
+  }
+  const subjects = told.map(({ run_id, batch_id }) => run_id ?? batch_id).sort();
+  expect(subjects).toEqual([...new Set(subjects)]);
+  if (!isComplete) return;
+  const ended = play.reference.runs.filter((run) => isTerminal(run.status));
+  const finished = play.reference.batches.filter((batch) => batch.hooked && batch.finishedAt !== null);
+  expect(subjects).toEqual([...ended, ...finished].map(({ id }) => id).sort());
+  const urls = new Set(play.world.rings.map(({ url }) => url));
+  expect([...urls].sort()).toEqual([...new Set(told.map(({ url }) => url))].sort());
 }
 
 const HOURS_MS = 3_600_000;

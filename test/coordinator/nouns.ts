@@ -42,6 +42,8 @@ export interface RefBatch {
   released: boolean;
   boot: string | null;
   finishedAt: number | null;
+  /** Has a webhook of its own. */
+  hooked: boolean;
 }
 
 export interface RefHeld {

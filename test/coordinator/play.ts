@@ -10,6 +10,10 @@ import { Reference } from "./reference.ts";
 import type { Knobs, Step } from "./steps.ts";
 import { World } from "./world.ts";
 
+/** Every run of every script is told of, and some of the batches. */
+export const JOB_HOOK = "https://hooks.example/runs";
+export const BATCH_HOOK = "https://hooks.example/batches";
+
 const at = <T>(list: readonly T[], which: number): T | undefined => list[which % list.length];
 
 /** Plays steps against the real object and the reference side by side, and compares. */
@@ -135,7 +139,11 @@ export class Play {
       revision: (before?.revision ?? 0) + (stale ? 0 : 1),
       paused,
       deleted: false,
-      current: { version, version_id: `ver_${version}`, spec: { ...SPEC, ...before?.current.spec, ...knobs } },
+      current: {
+        version,
+        version_id: `ver_${version}`,
+        spec: { ...SPEC, webhook_url: JOB_HOOK, ...before?.current.spec, ...knobs },
+      },
     };
     const answer = await this.world.stub.configure(config);
     expect(answer).toEqual({ kind: "configured", revision: config.revision });

@@ -6,6 +6,7 @@ import type { CoordinatorApi, LaneHealth, Ticket } from "../../src/coordinator/p
 import type { BatchRecord } from "../../src/domain/batch.ts";
 import type { RunRecord } from "../../src/domain/run.ts";
 import { type Env, parseSettings } from "../../src/env.ts";
+import type { WebhookRing } from "../../src/webhooks/protocol.ts";
 
 export const env = workerEnv as unknown as Env;
 
@@ -29,6 +30,16 @@ export interface Copy {
   ver: number;
   payload: string | null;
   doc: Omit<RunRecord, "payload">;
+}
+
+/** A webhook that D1 holds. */
+export interface Delivery {
+  id: string;
+  type: string;
+  run_id: string | null;
+  batch_id: string | null;
+  url: string;
+  created_at: number;
 }
 
 /** The lane as its public methods show it, all at one instant. */
@@ -66,6 +77,7 @@ export class World {
   stub: Stub;
   readonly jobId: string;
   readonly tickets: Ticket[] = [];
+  readonly rings: WebhookRing[] = [];
   d1: D1Mode = "fine";
   /** A slow write is under way. Flags, and no promises: one may not be resolved from another object's request. */
   private stray: D1PreparedStatement[] = [];
@@ -99,7 +111,8 @@ export class World {
     return {
       ...env,
       DB: this.moody(env.DB),
-      DELIVERIES: this.list() as unknown as Queue<Ticket>,
+      DELIVERIES: listed(this.tickets),
+      WEBHOOKS: listed(this.rings),
       PUMP_WIDTH: String(this.width),
       DEPLOYMENT_MAX_CONCURRENCY: "50",
       ...(this.boot === null ? {} : { BOOT_ID: this.boot }),
@@ -126,15 +139,6 @@ export class World {
       };
       holder.env = this.surroundings();
     });
-  }
-
-  private list(): Pick<Queue<Ticket>, "sendBatch"> {
-    return {
-      sendBatch: async (messages: Iterable<MessageSendRequest<Ticket>>) => {
-        for (const { body } of messages) this.tickets.push(body);
-        return { metadata: { metrics: { backlogCount: 0, backlogBytes: 0 } } } as never;
-      },
-    };
   }
 
   private moody(db: D1Database): D1Database {
@@ -267,6 +271,16 @@ export class World {
     return results.map((row) => JSON.parse(row.doc) as BatchRecord);
   }
 
+  /** What D1 holds for the receivers of webhooks, in order of their ids. */
+  async deliveries(): Promise<Delivery[]> {
+    const { results } = await env.DB.prepare(
+      "SELECT id, type, run_id, batch_id, url, created_at FROM webhook_deliveries WHERE job_id = ? ORDER BY id",
+    )
+      .bind(this.jobId)
+      .all<Delivery>();
+    return results;
+  }
+
   async itemCopies(batchId: string): Promise<{ item_index: number; outcome: string; run_id: string | null }[]> {
     const { results } = await env.DB.prepare(
       "SELECT item_index, outcome, run_id FROM batch_items WHERE batch_id = ? ORDER BY item_index",
@@ -276,6 +290,15 @@ export class World {
     return results;
   }
 }
+
+/** A queue that is a list. */
+const listed = <T>(list: T[]): Queue<T> =>
+  ({
+    sendBatch: async (messages: Iterable<MessageSendRequest<T>>) => {
+      for (const { body } of messages) list.push(body);
+      return { metadata: { metrics: { backlogCount: 0, backlogBytes: 0 } } };
+    },
+  }) as unknown as Queue<T>;
 
 const aMoment = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
 

@@ -1,0 +1,29 @@
+import type { Sealed } from "./job.ts";
+import type { TerminalStatus } from "./run.ts";
+
+/**
+ * What a coordinator's commit announces to others, beside the rows that D1 keeps of it. A notice waits in the outbox as JSON
+ * and lands in D1 together with the rows it speaks of. `coordinator/notices` says how to add a kind.
+ */
+export type Notice = WebhookNotice;
+
+export type WebhookType = `run.${TerminalStatus}` | "batch.finished";
+
+/** Something has ended, and an address wants to hear of it. */
+export interface WebhookNotice {
+  kind: "webhook";
+  url: string;
+  secret: Sealed | null;
+  /** As many as the commit has for this address. */
+  events: WebhookEvent[];
+}
+
+export type WebhookEvent = [
+  /** The delivery's id: it follows from what has ended, so a second arrival is none. */
+  id: string,
+  type: WebhookType,
+  runId: string | null,
+  batchId: string | null,
+  /** Unix milliseconds. */
+  at: number,
+];
