@@ -16,6 +16,7 @@ export default defineConfig(async () => {
               "test/*.test.ts",
               "test/domain/**/*.test.ts",
               "test/cli/**/*.test.ts",
+              "test/client/**/*.test.ts",
               "test/coordinator-unit/**/*.test.ts",
             ],
           },

@@ -34,7 +34,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   rpc: ["domain", "operations", "env.ts"],
   schedule: ["domain", "operations", "env.ts"],
   cli: ["client"],
-  client: ["domain"],
+  // Types alone: what the routes say of themselves.
+  client: ["domain", "http/api.ts"],
   dashboard: [],
   "env.ts": ["coordinator/protocol.ts", "webhooks/protocol.ts"],
   "index.ts": ["domain", "store", ...PEERS, "operations", "http", "rpc", "schedule", "env.ts"],
@@ -66,6 +67,18 @@ const folderOf = (path: string) => path.split("/")[0] ?? "";
 function allowed(from: string, to: string): boolean {
   const own = folderOf(from);
   return folderOf(to) === own || (MAY_IMPORT[own] ?? []).some((place) => to === place || folderOf(to) === place);
+}
+
+/** The client runs anywhere: of the Worker it takes types alone. */
+function valueViolation(path: string, specifier: string, node: ts.Node): string | null {
+  const isType = ts.isImportDeclaration(node)
+    ? node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword
+    : ts.isExportDeclaration(node)
+      ? node.isTypeOnly
+      : ts.isImportTypeNode(node);
+  const isForeign =
+    folderOf(path) === "client" && !within(normalize(join(dirname(path), specifier)), ["client/", "domain/"]);
+  return isForeign && specifier.startsWith(".") && !isType ? `${path} imports more than types of ${specifier}` : null;
 }
 
 function visit(node: ts.Node, see: (node: ts.Node) => void): void {
@@ -133,7 +146,8 @@ function violations({ path, text }: Source): string[] {
   const inWorker = !within(path, OUTSIDE_THE_WORKER);
   visit(file, (node) => {
     const specifier = moduleOf(node);
-    const wrong = specifier === null ? null : importViolation(path, specifier);
+    const wrong =
+      specifier === null ? null : (importViolation(path, specifier) ?? valueViolation(path, specifier, node));
     if (wrong) found.push(wrong);
     if (!inWorker) return;
     if (callsOutside(node, file) && !FETCHERS.includes(path)) found.push(`${path} calls fetch`);
@@ -174,6 +188,20 @@ describe("the laws of the layout", () => {
     expect(strangersAtRoot(["package.json", "x.log", "node_modules", "notes.txt"], ignored)).toEqual(["notes.txt"]);
   });
 
+  test("each route is among those that the typed client knows", () => {
+    const routes = sources().filter(({ path }) => path.startsWith("http/routes/"));
+    const api = readFileSync(join(root, "src/http/api.ts"), "utf8");
+    const unknown = routes.flatMap(({ path, text }) => {
+      const [, name = "", union = ""] = /export type (\w+Routes) =([^;]*);/.exec(text) ?? [];
+      const made = [...text.matchAll(/^const (\w+) = (?:\([^\n]*=>\s*)?createRoute\(/gm)].map(
+        ([, route]) => route as string,
+      );
+      const missing = made.filter((route) => !new RegExp(`typeof ${route}\\b`).test(union));
+      return api.includes(`| ${name}`) || made.length === 0 ? missing.map((route) => `${path}: ${route}`) : [path];
+    });
+    expect(unknown).toEqual([]);
+  });
+
   test("each folder of src/ has its line in the law", () => {
     const top = new Set(sources().map(({ path }) => folderOf(path)));
     expect([...top].filter((name) => !(name in MAY_IMPORT))).toEqual([]);
@@ -203,6 +231,7 @@ describe("a breach is found:", () => {
     ["coordinator/lane.ts", "const dice = Math.random();", "coordinator/lane.ts reads Math.random"],
     ["store/a.ts", "const id = crypto.randomUUID();", "store/a.ts reads crypto.randomUUID"],
     ["domain/a.ts", 'export * from "./b.ts";\nexport { c } from "./c.ts";', "domain/a.ts is a barrel"],
+    ["client/a.ts", 'import { app } from "../http/api.ts";', "client/a.ts imports more than types of ../http/api.ts"],
     ["domain/a.ts", "\n".repeat(MAX_LINES + 1), `domain/a.ts has ${MAX_LINES + 1} lines`],
   ];
   test.each(breaches)("%s: %s", (path, text, breach) => {
@@ -215,6 +244,7 @@ describe("a breach is found:", () => {
     ["store/runs.ts", 'import { sql } from "drizzle-orm";\nexport const when = (at: number) => new Date(at);'],
     ["delivery/call.ts", "await fetch(url);"],
     ["domain/a.ts", '// Date.now() and fetch( in a comment\nexport const text = "Math.random()";'],
+    ["client/a.ts", 'import type { ApiRoutes } from "../http/api.ts";'],
     ["index.ts", 'import { app } from "./http/app.ts";\nexport default { fetch: app.fetch };'],
     ["domain/a.ts", "\n".repeat(MAX_LINES)],
   ];

@@ -63,6 +63,9 @@ const rotate = createRoute({
   responses: { 201: json(issuedKeyWire, "The new key, shown once"), ...errors(400, 404, 409, 413, 415, 422) },
 });
 
+/** What the typed client is typed by. */
+export type ApiKeyRoutes = typeof create | typeof list | typeof revoke | typeof rotate;
+
 export function registerApiKeys(app: App): void {
   app.openapi(create, async (c) => {
     const issued = await operations.createApiKey(

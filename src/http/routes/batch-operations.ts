@@ -82,6 +82,9 @@ const cancel = createRoute({
   responses: { 200: json(batchOperation, "The batch operation, with `ETag`"), ...errors(404, 409, 422) },
 });
 
+/** What the typed client is typed by. */
+export type BatchOperationRoutes = typeof list | typeof get | typeof patch | typeof items | typeof cancel;
+
 export function registerBatchOperations(app: App): void {
   app.openapi(list, async (c) => {
     const asOf = await copyAsOf(c.env, null, Date.now());

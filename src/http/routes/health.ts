@@ -49,6 +49,9 @@ const docs = createRoute({
   },
 });
 
+/** What the typed client is typed by. */
+export type HealthRoutes = typeof alive | typeof ready | typeof document | typeof docs;
+
 export function registerHealth(app: App): void {
   app.openapi(alive, (c) => c.json({ status: "ok" as const }, 200));
 

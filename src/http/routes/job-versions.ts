@@ -116,6 +116,9 @@ const BY_VERSION: SortKey<{ version: number }> = {
 const theJob = (c: Context<AppEnv>, ref: string, named: string | undefined): Promise<Job> =>
   findJob(c.env, projectScope(c.var.caller, named), ref, { fresh: true });
 
+/** What the typed client is typed by. */
+export type JobVersionRoutes = typeof list | typeof get | typeof restore | typeof health | typeof schedule;
+
 export function registerJobVersions(app: App): void {
   app.openapi(list, async (c) => {
     const asOf = Date.now();

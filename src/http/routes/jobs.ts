@@ -130,6 +130,17 @@ function everyProblem(
   throw invalid(details);
 }
 
+/** What the typed client is typed by. */
+export type JobRoutes =
+  | typeof create
+  | typeof list
+  | typeof get
+  | typeof update
+  | typeof remove
+  | typeof pause
+  | typeof resume
+  | typeof clone;
+
 export function registerJobs(app: App): void {
   app.openapi(
     create,

@@ -60,6 +60,9 @@ const remove = createRoute({
   responses: { 204: { description: "Deleted" }, ...errors(404, 409, 422) },
 });
 
+/** What the typed client is typed by. */
+export type ProjectRoutes = typeof create | typeof list | typeof get | typeof update | typeof remove;
+
 export function registerProjects(app: App): void {
   app.openapi(create, async (c) => {
     const project = await operations.createProject(c.env, c.req.valid("json"), c.var.creationId);

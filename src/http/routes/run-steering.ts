@@ -108,6 +108,9 @@ function replayContext(c: Context<AppEnv>, project: string | undefined): ReplayC
   };
 }
 
+/** What the typed client is typed by. */
+export type RunSteeringRoutes = typeof cancel | typeof remove | typeof replay | typeof bulkCancel | typeof bulkReplay;
+
 export function registerRunSteering(app: App): void {
   app.openapi(cancel, async (c) => {
     const run = await cancelRun(c.env, c.var.caller, c.req.valid("param").id, c.req.valid("query").project_id);

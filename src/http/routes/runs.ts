@@ -80,6 +80,9 @@ async function page(
   return rawJson(c, scannedAnswer(rows, binding, asOf, runToWire), 200);
 }
 
+/** What the typed client is typed by. */
+export type RunRoutes = typeof list | typeof listOfJob | typeof dead | typeof get;
+
 export function registerRuns(app: App): void {
   app.openapi(list, (c) => {
     const { status, ...query } = c.req.valid("query");

@@ -131,6 +131,9 @@ const seal = createRoute({
   },
 });
 
+/** What the typed client is typed by. */
+export type TriggerRoutes = typeof trigger | typeof part | typeof seal | ReturnType<typeof bulk>;
+
 export function registerTriggers(app: App): void {
   app.openAPIRegistry.register("Trigger", triggerBody);
   app.openAPIRegistry.register("BulkTrigger", bulkBody);

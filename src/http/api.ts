@@ -1,0 +1,29 @@
+import type { z } from "@hono/zod-openapi";
+import type { ApiKeyRoutes } from "./routes/api-keys.ts";
+import type { BatchOperationRoutes } from "./routes/batch-operations.ts";
+import type { HealthRoutes } from "./routes/health.ts";
+import type { JobVersionRoutes } from "./routes/job-versions.ts";
+import type { JobRoutes } from "./routes/jobs.ts";
+import type { ProjectRoutes } from "./routes/projects.ts";
+import type { RunSteeringRoutes } from "./routes/run-steering.ts";
+import type { RunRoutes } from "./routes/runs.ts";
+import type { TriggerRoutes } from "./routes/triggers.ts";
+import type { item } from "./wire/item.ts";
+
+/**
+ * Every route of the native API, for the typed client: nothing of it stands at run time. A test holds that each route of
+ * `routes/` is among them.
+ */
+export type ApiRoutes =
+  | ApiKeyRoutes
+  | BatchOperationRoutes
+  | HealthRoutes
+  | JobVersionRoutes
+  | JobRoutes
+  | ProjectRoutes
+  | RunSteeringRoutes
+  | RunRoutes
+  | TriggerRoutes;
+
+/** An item of a trigger as a caller writes it: the routes read it from raw bytes, so their schemas only name it. */
+export type Item = z.input<typeof item>;
