@@ -8,6 +8,7 @@ import type { ProjectRoutes } from "./routes/projects.ts";
 import type { RunSteeringRoutes } from "./routes/run-steering.ts";
 import type { RunRoutes } from "./routes/runs.ts";
 import type { TriggerRoutes } from "./routes/triggers.ts";
+import type { WhoamiRoutes } from "./routes/whoami.ts";
 import type { item } from "./wire/item.ts";
 
 /**
@@ -23,7 +24,8 @@ export type ApiRoutes =
   | ProjectRoutes
   | RunSteeringRoutes
   | RunRoutes
-  | TriggerRoutes;
+  | TriggerRoutes
+  | WhoamiRoutes;
 
 /** An item of a trigger as a caller writes it: the routes read it from raw bytes, so their schemas only name it. */
 export type Item = z.input<typeof item>;

@@ -14,6 +14,7 @@ import { registerProjects } from "./routes/projects.ts";
 import { registerRunSteering } from "./routes/run-steering.ts";
 import { registerRuns } from "./routes/runs.ts";
 import { registerTriggers } from "./routes/triggers.ts";
+import { registerWhoami } from "./routes/whoami.ts";
 
 /** What a caller may name a request with. */
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
@@ -54,6 +55,7 @@ export function createApp(): App {
   registerHealth(app);
   registerProjects(app);
   registerApiKeys(app);
+  registerWhoami(app);
   registerJobs(app);
   registerJobVersions(app);
   registerRunSteering(app);

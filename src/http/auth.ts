@@ -2,12 +2,13 @@ import { createMiddleware } from "hono/factory";
 import { ApiError } from "../domain/error.ts";
 import { covers, type Scope } from "../domain/scope.ts";
 import { authenticate } from "../operations/api-keys.ts";
+import type { Caller } from "../operations/authorize.ts";
 import { readBodyText } from "./body.ts";
 import type { AppEnv } from "./context.ts";
 import { idempotent } from "./idempotency.ts";
 
-/** `admin`: only the admin token. */
-export type RequiredScope = Scope | "admin";
+/** `admin`: only the admin token. `any`: whoever has credentials. */
+export type RequiredScope = Scope | "admin" | "any";
 
 const BEARER = /^Bearer +(\S+) *$/i;
 
@@ -17,8 +18,7 @@ export const requireScope = (scope: RequiredScope) =>
     const token = BEARER.exec(c.req.header("Authorization") ?? "")?.[1];
     if (!token) throw new ApiError("authentication_required", "send `Authorization: Bearer <API key>`");
     const caller = await authenticate(c.env, token, c.req.header("X-Actor-Id"), Date.now());
-    const allowed = caller.kind === "admin" || (scope !== "admin" && covers(caller.scopes, scope));
-    if (!allowed) {
+    if (!mayUse(caller, scope)) {
       throw new ApiError(
         "forbidden",
         scope === "admin" ? "only the admin token may do this" : `the API key lacks the scope ${scope}`,
@@ -27,6 +27,11 @@ export const requireScope = (scope: RequiredScope) =>
     c.set("caller", caller);
     await next();
   });
+
+function mayUse(caller: Caller, scope: RequiredScope): boolean {
+  if (caller.kind === "admin" || scope === "any") return true;
+  return scope !== "admin" && covers(caller.scopes, scope);
+}
 
 const described = (scope: RequiredScope) => ({ security: [{ bearer: [] as string[] }], "x-required-scope": scope });
 

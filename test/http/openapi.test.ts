@@ -117,7 +117,7 @@ describe("the document", () => {
         continue;
       }
       expect(operation.security, name).toEqual([{ bearer: [] }]);
-      expect(operation["x-required-scope"], name).toMatch(/^(admin|[a-z]+:[a-z]+)$/);
+      expect(operation["x-required-scope"], name).toMatch(/^(admin|any|[a-z]+:[a-z]+)$/);
       expect(statuses, name).toEqual(expect.arrayContaining(["401", "403", "422", "503"]));
       if (inPath.length > 0) expect(statuses, name).toContain("404");
       if (operation.requestBody) expect(statuses, name).toEqual(expect.arrayContaining(["400", "413", "415"]));
@@ -214,6 +214,7 @@ test("a success of every route fits the document", async () => {
     body: { name: "k", scopes: ["jobs:read"], expires_at: "2999-01-01T00:00:00Z" },
   });
   await use("GET /v1/api-keys");
+  await use("GET /v1/whoami");
   const rotated = await use("POST /v1/api-keys/{id}/rotate", [issued.id], { body: { grace_period_secs: 5 } });
   await use("DELETE /v1/api-keys/{id}", [rotated.id]);
 
