@@ -3,6 +3,7 @@ import { type Batch, batchId } from "./batch.ts";
 import { findBatch } from "./batch-book.ts";
 import { checkRepeat, saveChunk } from "./chunks.ts";
 import { findSeen, remember, type Seen } from "./duplicates.ts";
+import type { Flow } from "./flow.ts";
 import type { Lane } from "./lane.ts";
 import { type LedgerRun, MAX_PARAMETER_CHARS, PLACE, type RunDoc } from "./ledger.ts";
 import {
@@ -17,7 +18,6 @@ import {
   type RejectedItem,
 } from "./protocol.ts";
 import { expiresAt, runId, waiting } from "./run-record.ts";
-import type { Flow } from "./scheduler.ts";
 
 /** Whether the lane may be changed by a caller who judged by `revision`. */
 export function refusal(lane: Lane, revision: number, overloaded: boolean): Refusal | null {

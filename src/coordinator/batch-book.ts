@@ -1,15 +1,6 @@
 import { type BatchRecord, isFinished } from "../domain/batch.ts";
 import { parseLedgerId } from "../domain/id.ts";
-import {
-  ABANDONED_MS,
-  type Batch,
-  batchFacts,
-  batchId,
-  batchRecord,
-  isInterrupted,
-  newBatch,
-  stampChange,
-} from "./batch.ts";
+import { ABANDONED_MS, type Batch, batchFacts, batchId, batchRecord, newBatch, stampChange } from "./batch.ts";
 import type { Lane } from "./lane.ts";
 import type {
   BatchAnswer,
@@ -154,13 +145,13 @@ export function sealBatch(lane: Lane, id: string, expected: number | null, now: 
 
 /** Batches that nobody has added to for a day are sealed as they are; answers older than a day are forgotten. */
 export function tendBatches(lane: Lane, now: number): void {
-  for (const batch of lane.batches.values()) {
-    if (!batch.sealed && now - batch.last_part_at >= ABANDONED_MS) seal(lane, batch, now);
+  for (const seq of lane.openBatches.due(now)) {
+    const batch = lane.batches.get(seq);
+    if (batch === undefined) continue;
+    if (now - batch.last_part_at >= ABANDONED_MS) seal(lane, batch, now);
     // The copy in D1 shows an interruption only when it is told of it.
-    else if (!batch.sealed && !batch.interruption_told && isInterrupted(batch, now)) {
-      batch.interruption_told = true;
-      lane.pending.batches.add(batch);
-    }
+    else batch.interruption_told = true;
+    lane.pending.batches.add(batch);
   }
   lane.ledger.run(
     "DELETE FROM requests WHERE key IN (SELECT key FROM requests WHERE at <= ? LIMIT 100)",

@@ -95,6 +95,12 @@ export function newBatch(seq: number, now: number, boot: string | null, request:
 
 export const isInterrupted = (batch: Batch, now: number): boolean => now - batch.last_part_at >= INTERRUPTED_MS;
 
+/** When a batch that takes nothing more in is to be looked after; null: it is sealed. */
+export function neglectedAt(batch: Batch): number | null {
+  if (batch.sealed) return null;
+  return batch.last_part_at + (batch.interruption_told ? ABANDONED_MS : INTERRUPTED_MS);
+}
+
 export const batchFacts = (batch: Batch, now: number): BatchFacts => ({
   sealed: batch.sealed,
   interrupted: isInterrupted(batch, now),

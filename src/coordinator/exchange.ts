@@ -13,6 +13,7 @@ import {
   type JobConfig,
   LEASE_MS,
 } from "./protocol.ts";
+import { blockerOf } from "./room.ts";
 import { expiresAt } from "./run-record.ts";
 import { finishPicked, type Instant, markStarted, settleLoss, settleReport, stampStart } from "./settle.ts";
 
@@ -32,7 +33,7 @@ export function exchange(lane: Lane, request: ExchangeRequest, at: Instant): Exc
   }
   if (lease.sequence === request.sequence) return answerAgain(lane, lease, request);
   lease.sequence = request.sequence;
-  lease.receivedAt = at.now;
+  heardOf(lane, lease, at.now);
   lane.pending.leases.add(lease);
   takeReports(lane, lease, request, at);
   if (request.leaving) {
@@ -47,9 +48,13 @@ export function exchange(lane: Lane, request: ExchangeRequest, at: Instant): Exc
 
 /** Takes back what consumers held that have fallen silent, or that belong to an earlier boot. */
 export function reclaim(lane: Lane, at: Instant): void {
-  for (const lease of [...lane.leases.values()]) {
+  for (const lease of lane.leases.values()) {
     const isDead = lane.settings.bootId !== null && lease.boot !== lane.settings.bootId;
-    if (!isDead && at.now - lease.receivedAt < LEASE_MS) continue;
+    if (!isDead && at.now - lease.receivedAt < LEASE_MS) {
+      // Of this boot, or of none, the next ones were heard of later.
+      if (lane.settings.bootId === null) break;
+      continue;
+    }
     const runs = new Map(lane.ledger.runs([...lease.held.keys()]).map((r) => [r.seq, r]));
     for (const held of lease.held.values()) {
       const run = runs.get(held.seq);
@@ -78,6 +83,13 @@ function leaseOf(lane: Lane, request: ExchangeRequest, now: number): Lease | nul
   };
   lane.leases.set(lease.nonce, lease);
   return lease;
+}
+
+/** Leases stand in the order in which they were heard of last. */
+function heardOf(lane: Lane, lease: Lease, now: number): void {
+  lease.receivedAt = now;
+  lane.leases.delete(lease.nonce);
+  lane.leases.set(lease.nonce, lease);
 }
 
 function takeReports(lane: Lane, lease: Lease, request: ExchangeRequest, at: Instant): void {
@@ -156,8 +168,8 @@ function dropHeld(lane: Lane, held: Held): void {
 function grant(lane: Lane, lease: Lease, want: number, at: Instant): CallGrant[] {
   const calls: CallGrant[] = [];
   let chars = 0;
-  lane.wakeRefilled(at.now);
   for (;;) {
+    lane.wakeRefilled(at.now);
     const room = Math.min(want, MAX_GRANT_RUNS) - calls.length;
     if (room <= 0 || chars >= MAX_GRANT_CHARS) return calls;
     const picked = pick(lane, lease, room, at.now);
@@ -183,31 +195,18 @@ function grant(lane: Lane, lease: Lease, want: number, at: Instant): CallGrant[]
 function pick(lane: Lane, lease: Lease, room: number, now: number): Held[] {
   const picked: Held[] = [];
   while (picked.length < room && lane.room(now) > 0) {
-    const next = lane.scheduler.take((flow) => lane.blockerOf(flow, now));
+    const next = lane.scheduler.take((flow) => blockerOf(lane, flow, now));
     if (next === null) break;
     const { seq, flow } = next;
     const held = newHeld(seq, lease.nonce, lease.sequence, flow.batch, flow.key, now);
     held.startBy = now + Math.min(lane.limits.startWithinMs(flow.limits), lane.window.openForMs(lane, now));
     lane.hold(held);
     lane.limits.draw(held, flow.limits);
-    passRoomOn(lane, held, now);
     probe(lane, now);
     lease.held.set(held.seq, held);
     picked.push(held);
   }
   return picked;
-}
-
-/**
- * A start was drawn from windows. When the last flow that was woken for one has had its start, the next goes on where there
- * still is room; where it is full, its refill is awaited. Else those behind it would be forgotten.
- */
-function passRoomOn(lane: Lane, held: Held, now: number): void {
-  for (const window of held.windows) {
-    const blocker = `window:${window}`;
-    if (!lane.scheduler.isForgotten(blocker)) continue;
-    if (lane.limits.hasRoom(window, lane.state.holds, now)) lane.scheduler.wake(blocker, 1);
-  }
 }
 
 /** It does not go after all. */

@@ -55,8 +55,7 @@ export function vanished(lane: Lane, held: Held): void {
 function hold(lane: Lane, held: Held, until: number, now: number): void {
   const keys = held.windows.filter((window) => window !== JOB_WINDOW);
   const scopes = heldPartitions(keys) ?? [JOB_WINDOW];
-  const current = Object.entries(lane.state.holds).filter(([, end]) => end > now);
-  const holds = Object.fromEntries(current);
-  for (const scope of scopes) holds[scope] = Math.max(holds[scope] ?? 0, until);
-  lane.state.holds = holds;
+  const holds = new Map(Object.entries(lane.state.holds).filter(([, end]) => end > now));
+  for (const scope of scopes) holds.set(scope, Math.max(holds.get(scope) ?? 0, until));
+  lane.state.holds = Object.fromEntries(holds);
 }

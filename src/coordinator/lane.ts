@@ -5,7 +5,9 @@ import type { Notice } from "../domain/notice.ts";
 import type { RunStatus } from "../domain/run.ts";
 import { isTerminal } from "../domain/run.ts";
 import type { ItemRow, RunRow } from "../store/projection.ts";
-import { type Batch, exceedsThreshold, isHeld, stampChange } from "./batch.ts";
+import { Agenda } from "./agenda.ts";
+import { type Batch, exceedsThreshold, neglectedAt, stampChange } from "./batch.ts";
+import type { Flow } from "./flow.ts";
 import { gate, WindowClock } from "./gate.ts";
 import { EMPTY_LANE, type LaneState, type Live, stateText } from "./lane-state.ts";
 import { type Held, type Lease, leaseDoc, loadLeases } from "./lease.ts";
@@ -14,8 +16,11 @@ import { Limits } from "./limits.ts";
 import { announceBatch } from "./notices.ts";
 import { appendOutbox, type Blob, countOutbox } from "./outbox.ts";
 import type { JobConfig } from "./protocol.ts";
-import { type Blocker, type Flow, Scheduler } from "./scheduler.ts";
+import { Scheduler } from "./scheduler.ts";
 import type { Sweep } from "./sweep.ts";
+
+/** Blockers that one transaction looks after when a change may have given them room. */
+const REOPENED_AT_ONCE = 1_000;
 
 /** What the deployment sets. */
 export interface LaneSettings {
@@ -63,8 +68,11 @@ export class Lane {
   readonly limits: Limits;
   readonly window = new WindowClock();
   readonly batches = new Map<number, Batch>();
+  /** When batches that are not sealed are to be looked after. */
+  readonly openBatches = new Agenda<number>();
   /** Permits in use by batch. */
   readonly batchHeld = new Map<number, number>();
+  /** The one that was heard of longest ago first. */
   readonly leases = new Map<string, Lease>();
   readonly held = new Map<number, Held>();
   readonly sweeps = new Map<string, Sweep>();
@@ -112,6 +120,7 @@ export class Lane {
     for (const row of this.ledger.all("SELECT doc FROM batches")) {
       const batch = JSON.parse(row.doc as string) as Batch;
       this.batches.set(batch.seq, batch);
+      this.openBatches.set(batch.seq, neglectedAt(batch));
     }
     for (const lease of loadLeases(this.ledger)) {
       this.leases.set(lease.nonce, lease);
@@ -187,6 +196,7 @@ export class Lane {
     for (const batch of p.batches) {
       stampChange(batch, this.state.ver, now);
       announceBatch(p.notices, batch, this.config as JobConfig);
+      this.openBatches.set(batch.seq, neglectedAt(batch));
       this.ledger.run(
         "INSERT INTO batches VALUES (?, ?) ON CONFLICT (seq) DO UPDATE SET doc = excluded.doc",
         batch.seq,
@@ -246,10 +256,9 @@ export class Lane {
   /** The new configuration is in force from here on. */
   reconfigure(config: JobConfig): void {
     this.config = config;
-    this.limits.configure(config);
+    this.scheduler.reopenAll(this.limits.configure(config));
     if (config.current.spec.adaptive_concurrency === null) this.state.adaptive = null;
     if (config.current.spec.circuit_breaker === null) this.state.breaker = BREAKER_CLOSED;
-    this.scheduler.wakeAll();
   }
 
   // ------------------------------------------------------------------ counting
@@ -291,28 +300,18 @@ export class Lane {
   release(held: Held): void {
     this.held.delete(held.seq);
     this.limits.release(held);
-    if (held.key !== null) this.scheduler.wake(`key:${held.key}`, 1);
+    if (held.key !== null) this.scheduler.wake(`key:${held.key}`);
     if (held.batch === null) return;
     const left = (this.batchHeld.get(held.batch) ?? 1) - 1;
     if (left > 0) this.batchHeld.set(held.batch, left);
     else this.batchHeld.delete(held.batch);
-    this.scheduler.wake(`batch:${held.batch}`, 1);
-  }
-
-  /** What holds a flow back now, beside what holds back every run of the job. */
-  blockerOf(flow: Flow, now: number): Blocker | null {
-    const batch = flow.batch === null ? undefined : this.batches.get(flow.batch);
-    if (batch) {
-      const used = this.batchHeld.get(batch.seq) ?? 0;
-      const isFull = batch.max_concurrency !== null && used >= batch.max_concurrency;
-      if (isHeld(batch) || isFull) return `batch:${flow.batch}`;
-    }
-    return this.limits.blockerOf(flow, this.state.holds, now);
+    this.scheduler.wake(`batch:${held.batch}`);
   }
 
   /** Windows that have room again let their flows go on. */
   wakeRefilled(now: number): void {
-    for (const { blocker, room } of this.limits.refilled(this.state.holds, now)) this.scheduler.wake(blocker, room);
+    for (const blocker of this.limits.refilled(this.state.holds, now)) this.scheduler.wake(blocker);
+    if (this.scheduler.isReopening) this.scheduler.reopen(REOPENED_AT_ONCE);
   }
 
   // ------------------------------------------------------------------ flows

@@ -114,8 +114,9 @@ export function leaseDoc(lease: Lease): string {
   return JSON.stringify(doc);
 }
 
+/** In the order in which they were heard of last. */
 export function loadLeases(ledger: Ledger): Lease[] {
-  return ledger.all("SELECT nonce, doc FROM leases").map((row) => {
+  const leases = ledger.all("SELECT nonce, doc FROM leases").map((row): Lease => {
     const nonce = row.nonce as string;
     const doc = JSON.parse(row.doc as string) as LeaseDoc;
     const held = new Map<number, Held>();
@@ -135,4 +136,5 @@ export function loadLeases(ledger: Ledger): Lease[] {
     }
     return { nonce, ticket: doc.ticket, sequence: doc.sequence, receivedAt: doc.received, boot: doc.boot, held };
   });
+  return leases.sort((a, b) => a.receivedAt - b.receivedAt);
 }

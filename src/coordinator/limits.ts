@@ -1,17 +1,31 @@
-import { JOB_WINDOW, type RateLimitWindow, rateLimitWindows } from "../domain/rate-limit-names.ts";
+import type { JobSpec } from "../domain/job.ts";
+import { isEased, JOB_WINDOW, limitOf, type RateLimitWindow, rateLimitWindows } from "../domain/rate-limit-names.ts";
 import { encodeStarts, SlidingWindow } from "../domain/rate-window.ts";
+import { Agenda } from "./agenda.ts";
+import type { Flow } from "./flow.ts";
 import type { Held } from "./lease.ts";
 import type { Ledger } from "./ledger.ts";
 import type { JobConfig } from "./protocol.ts";
-import type { Blocker, Flow } from "./scheduler.ts";
+import type { Blocker } from "./scheduler.ts";
 
 /** A call may begin this late after its grant; with a rate limit a quarter of the shortest window, if that is less. */
 const START_WITHIN_MS = 1_000;
 /** Rows of stamps forgotten in one transaction. */
 const PURGE_ROWS = 50;
+/** Starts of a limit that the job has no more are remembered so long. */
+const REMEMBERED_MS = 3_600_000;
+/** Windows looked at for each start, whether they are empty and may be forgotten. */
+const TIDIED_WINDOWS = 2;
+
+/** Before a window's name, where it is a blocker. */
+const WINDOW = "window:";
 
 /** Until when the endpoint asked to be left alone, by partition; `JOB_WINDOW` stands for the whole job. */
 export type Holds = Record<string, number>;
+
+/** A limit may be called as what every object has. */
+export const heldUntil = (holds: Holds, window: string): number =>
+  Object.hasOwn(holds, window) ? (holds[window] as number) : 0;
 
 /** A start that a window counts: settled once the consumer has said when it was. */
 export interface Stamp {
@@ -29,20 +43,36 @@ export class Limits {
   private readonly rules = new Map<string | null, RateLimitWindow[]>();
   /** Settled in this transaction and not yet written: bounds by window. */
   private readonly settled = new Map<string, number[]>();
-  /** When windows that runs wait for will have room, and the earliest of it. */
-  private readonly refills = new Map<string, number>();
-  private nextRefillAt = Number.POSITIVE_INFINITY;
+  /** When windows that runs wait for will have room. */
+  private readonly refills = new Agenda<string>();
+  private tidying: Iterator<[string, SlidingWindow]> = [][Symbol.iterator]();
+  /** Until when the oldest row of stamps counts. */
+  private purgeAt = 0;
   private readonly ledger: Ledger;
   private config: JobConfig | null = null;
+  private jobLimit: RateLimitWindow | null = null;
 
   constructor(ledger: Ledger) {
     this.ledger = ledger;
   }
 
-  /** The configuration has changed: names and numbers are read anew. */
-  configure(config: JobConfig | null): void {
+  /**
+   * The configuration has changed: names and numbers are read anew.
+   *
+   * @returns which blockers it may have given room.
+   */
+  configure(config: JobConfig | null): (blocker: Blocker) => boolean {
+    const before = this.config?.current.spec ?? null;
     this.config = config;
     this.rules.clear();
+    this.jobLimit = this.limitOf(JOB_WINDOW);
+    const after = config?.current.spec ?? null;
+    if (before === null || after === null) return () => true;
+    const keysEased = isKeyLimitEased(before, after);
+    return (blocker) => {
+      if (blocker.startsWith("key:")) return keysEased;
+      return blocker.startsWith(WINDOW) && isEased(before, after, blocker.slice(WINDOW.length));
+    };
   }
 
   /** Reads the starts that windows still count. */
@@ -56,19 +86,23 @@ export class Limits {
   /** Writes the starts that this transaction has settled: one row. */
   save(now: number): void {
     if (this.settled.size === 0) return;
-    let until = 0;
-    const doc: Record<string, number[]> = {};
-    for (const [window, bounds] of this.settled) {
-      doc[window] = encodeStarts(bounds);
-      until = Math.max(until, ...bounds);
-    }
+    const until = Math.max(...[...this.settled.values()].flat());
+    // Not by assignment: a limit may be called `__proto__`.
+    const doc = Object.fromEntries([...this.settled].map(([window, bounds]) => [window, encodeStarts(bounds)]));
     this.settled.clear();
     this.ledger.run("INSERT INTO stamps (until, doc) VALUES (?, ?)", until, JSON.stringify(doc));
+    this.purge(now - this.longestWindow());
+  }
+
+  /** Forgets rows that no window counts any more, oldest first. */
+  private purge(horizon: number): void {
+    if (this.purgeAt > horizon) return;
     this.ledger.run(
       "DELETE FROM stamps WHERE id IN (SELECT id FROM stamps ORDER BY id LIMIT ?) AND until <= ?",
       PURGE_ROWS,
-      now - this.longestWindow(),
+      horizon,
     );
+    this.purgeAt = this.ledger.all("SELECT until FROM stamps ORDER BY id LIMIT 1")[0]?.until as number;
   }
 
   // ------------------------------------------------------------------ what holds a flow back
@@ -80,8 +114,8 @@ export class Limits {
       if (limit.window === JOB_WINDOW) continue;
       const at = this.freeAt(limit, holds, now);
       if (at > now) {
-        this.expect(limit.window, at);
-        return `window:${limit.window}`;
+        this.refills.set(limit.window, at);
+        return WINDOW + limit.window;
       }
     }
     return null;
@@ -89,22 +123,36 @@ export class Limits {
 
   /** When the job's own window has room; `now` where it has, or where there is none. */
   jobFreeAt(now: number): number {
-    const limit = this.limitsOf(null).find((l) => l.window === JOB_WINDOW);
-    return limit === undefined ? now : this.window(JOB_WINDOW).roomAt(now, limit.windowMs, limit.max);
+    return this.jobLimit === null ? now : this.roomAt(this.jobLimit, now);
   }
 
   /** When a window lets a call begin: it has room, and is not held. */
   freeAt(limit: RateLimitWindow, holds: Holds, now: number): number {
-    const room = this.window(limit.window).roomAt(now, limit.windowMs, limit.max);
-    return Math.max(room, holds[limit.window] ?? 0, now);
+    return Math.max(this.roomAt(limit, now), heldUntil(holds, limit.window), now);
   }
 
-  /** Whether a window that flows wait for lets another call begin; where it does not, they are woken when it does. */
-  hasRoom(window: string, holds: Holds, now: number): boolean {
-    const limit = this.namedLimit(window);
-    const at = limit === null ? now : this.freeAt(limit, holds, now);
-    if (at > now) this.expect(window, at);
-    return at <= now;
+  private roomAt({ window, windowMs, max }: RateLimitWindow, now: number): number {
+    return this.windows.get(window)?.roomAt(now, windowMs, max) ?? now;
+  }
+
+  /** How many calls a window lets begin now. */
+  private windowRoom(limit: RateLimitWindow, holds: Holds, now: number): number {
+    if (heldUntil(holds, limit.window) > now) return 0;
+    return limit.max - (this.windows.get(limit.window)?.used(now, limit.windowMs) ?? 0);
+  }
+
+  /** How many of a flow's runs its key and its windows let go now. */
+  roomFor(flow: Pick<Flow, "key" | "limits">, holds: Holds, now: number): number {
+    let room = flow.key === null ? Number.POSITIVE_INFINITY : this.keyRoom(flow.key);
+    for (const limit of this.limitsOf(flow.limits)) room = Math.min(room, this.windowRoom(limit, holds, now));
+    return Math.max(0, room);
+  }
+
+  /** How many runs a key or a window lets go now. */
+  roomBehind(blocker: Blocker, holds: Holds, now: number): number {
+    if (blocker.startsWith("key:")) return this.keyRoom(blocker.slice("key:".length));
+    const limit = this.limitOf(blocker.slice(WINDOW.length));
+    return limit === null ? Number.POSITIVE_INFINITY : this.windowRoom(limit, holds, now);
   }
 
   keyRoom(key: string): number {
@@ -128,34 +176,19 @@ export class Limits {
     return this.limitsOf(limits).reduce((ms, l) => Math.min(ms, Math.floor(l.windowMs / 4)), START_WITHIN_MS);
   }
 
-  /** Windows that have room again: how many of their flows to wake. */
-  refilled(holds: Holds, now: number): { blocker: Blocker; room: number }[] {
-    if (now < this.nextRefillAt) return [];
-    const ready: { blocker: Blocker; room: number }[] = [];
-    this.nextRefillAt = Number.POSITIVE_INFINITY;
-    for (const [window, expected] of this.refills) {
-      const limit = this.namedLimit(window);
-      const at = expected > now ? expected : limit === null ? now : this.freeAt(limit, holds, now);
-      if (at > now) {
-        this.expect(window, at);
-        continue;
-      }
-      this.refills.delete(window);
-      const room =
-        limit === null ? Number.POSITIVE_INFINITY : limit.max - this.window(window).used(now, limit.windowMs);
-      ready.push({ blocker: `window:${window}`, room });
+  /** Windows that runs wait for, and that have room again. */
+  *refilled(holds: Holds, now: number): Generator<Blocker> {
+    for (const window of this.refills.due(now)) {
+      const limit = this.limitOf(window);
+      const at = limit === null ? now : this.freeAt(limit, holds, now);
+      if (at > now) this.refills.set(window, at);
+      else yield WINDOW + window;
     }
-    return ready;
   }
 
   /** When the next of the windows that runs wait for has room; null: none waits for one. */
   nextRefill(): number | null {
-    return Number.isFinite(this.nextRefillAt) ? this.nextRefillAt : null;
-  }
-
-  private expect(window: string, at: number): void {
-    this.refills.set(window, at);
-    this.nextRefillAt = Math.min(this.nextRefillAt, at);
+    return this.refills.next();
   }
 
   // ------------------------------------------------------------------ drawing and giving back
@@ -165,6 +198,7 @@ export class Limits {
     this.hold(held);
     held.windows = this.limitsOf(limits).map((l) => l.window);
     this.stamp(held);
+    if (held.windows.length > 0) this.tidy(held.grantedAt);
   }
 
   /** A permit that stood before a restart; a call known to have begun has its stamps in the ledger. */
@@ -205,7 +239,7 @@ export class Limits {
 
   /** A window that runs wait for may have room sooner than was expected. */
   private hasten(window: string): void {
-    if (this.refills.has(window)) this.expect(window, 0);
+    if (this.refills.has(window)) this.refills.set(window, 0);
   }
 
   release(held: Held): void {
@@ -215,8 +249,8 @@ export class Limits {
     else this.keyHeld.delete(held.key);
   }
 
-  private namedLimit(window: string): RateLimitWindow | null {
-    return this.limitsOf(JSON.stringify([window])).find((l) => l.window === window) ?? null;
+  private limitOf(window: string): RateLimitWindow | null {
+    return this.config === null ? null : limitOf(this.config.current.spec, window);
   }
 
   private window(name: string): SlidingWindow {
@@ -227,9 +261,30 @@ export class Limits {
     return made;
   }
 
+  /** Partitions are without number: those whose starts are all over are forgotten, a few a start, in turn. */
+  private tidy(now: number): void {
+    for (let i = 0; i < TIDIED_WINDOWS; i++) {
+      const next = this.tidying.next();
+      if (next.done) {
+        this.tidying = this.windows.entries();
+        return;
+      }
+      const [name, window] = next.value;
+      // A limit that was taken away may come back.
+      const windowMs = this.limitOf(name)?.windowMs ?? REMEMBERED_MS;
+      if (window.used(now, windowMs) === 0) this.windows.delete(name);
+    }
+  }
+
   private longestWindow(): number {
     const spec = this.config?.current.spec;
     if (!spec) return 0;
     return 1000 * Math.max(0, spec.rate_limit_window_secs ?? 0, ...spec.rate_limit_keys.map((l) => l.window_secs));
   }
+}
+
+/** A key may have room that it had not before. */
+function isKeyLimitEased(before: JobSpec, after: JobSpec): boolean {
+  const unlimited = Number.POSITIVE_INFINITY;
+  return (after.max_concurrency_per_key ?? unlimited) > (before.max_concurrency_per_key ?? unlimited);
 }

@@ -10,11 +10,13 @@ import {
 } from "../domain/run.ts";
 import { packRunDoc, unpackRunDoc } from "../domain/run-doc.ts";
 import type { RunRow } from "../store/projection.ts";
-import { batchId, isHeld } from "./batch.ts";
+import { batchId } from "./batch.ts";
 import { gate } from "./gate.ts";
 import { dueAt, type Lane } from "./lane.ts";
 import { type LedgerRun, PLACE } from "./ledger.ts";
+import { heldUntil } from "./limits.ts";
 import type { JobConfig } from "./protocol.ts";
+import { batchRoom } from "./room.ts";
 
 /** What a run's end, or its present state, adds to what the ledger holds. */
 export interface RunState {
@@ -148,13 +150,7 @@ function heldBack(lane: Lane, run: LedgerRun): Waiting {
   const now = lane.state.clock;
   const closed = gate(lane, now);
   if (closed !== null) return { waitingFor: closed.reason, earliest: closed.until };
-  const batch = run.batch === null ? undefined : lane.batches.get(run.batch);
-  if (batch) {
-    const used = lane.batchHeld.get(batch.seq) ?? 0;
-    if (isHeld(batch) || (batch.max_concurrency !== null && used >= batch.max_concurrency)) {
-      return { waitingFor: "batch", earliest: null };
-    }
-  }
+  if (batchRoom(lane, run.batch) <= 0) return { waitingFor: "batch", earliest: null };
   const key = run.doc.ckey;
   if (key !== undefined && lane.limits.keyRoom(key) <= 0) return { waitingFor: "key", earliest: null };
   const full = fullWindow(lane, run.doc.limits ? JSON.stringify(run.doc.limits) : null, now);
@@ -177,7 +173,7 @@ export function fullWindow(
   for (const limit of lane.limits.limitsOf(limits)) {
     const at = lane.limits.freeAt(limit, lane.state.holds, now);
     if (at <= now || (latest !== null && at <= latest.earliest)) continue;
-    const isAsked = (lane.state.holds[limit.window] ?? 0) === at;
+    const isAsked = heldUntil(lane.state.holds, limit.window) === at;
     latest = { waitingFor: isAsked ? "hold" : limit.waitingFor, earliest: at };
   }
   return latest;

@@ -1,4 +1,5 @@
-import { Turns } from "./turns.ts";
+import { type Backlog, type Flow, FlowReader, newFlow } from "./flow.ts";
+import { type Line, Turns } from "./turns.ts";
 
 /**
  * Who goes next, at the same cost however many wait.
@@ -7,120 +8,98 @@ import { Turns } from "./turns.ts";
  * priority take turns, and a line serves the flow whose first run is oldest. A flow that something blocks is *parked* on
  * that blocker and not looked at again before `wake(blocker)`. The backlog inside a flow is read page by page from the
  * ledger, so memory grows with the number of flows, not of runs.
+ *
+ * Of the flows parked on a blocker that may have room only the first is *woken*: it stands among those that may go for all of
+ * them, and when it has gone, or finds itself blocked elsewhere, the next takes its place. So the best of all that could go is
+ * always among those looked at, and one more look a run is what it costs.
  */
 
 /** What holds a flow back, as a name to be woken by: `batch:12`, `key:acme`, … */
 export type Blocker = string;
 
-export interface Flow {
-  readonly id: number;
-  readonly priority: number;
-  readonly key: string | null;
-  readonly batch: number | null;
-  /** JSON of the named limits the runs draw from; null: every one of the job's. */
-  readonly limits: string | null;
-  /** Runs waiting here, those in unread pages included. */
-  count: number;
-  /** Ascending; retries, returned leases and runs that have become due. They go before the backlog. */
-  heads: number[];
-  page: number[];
-  position: number;
-  /** The page's key in the ledger, or null where none is loaded. */
-  pageOrd: number | null;
-  /** Pages not yet loaded may stand in the ledger. */
-  hasMore: boolean;
-  parkedOn: Blocker | null;
-  /** The room it was woken for, until it has used it. */
-  wokenBy: Blocker | null;
-  /** Stands among those that may go. */
-  listed: boolean;
+interface Parking {
+  turns: Turns;
+  /** The one that stands for the others. Null: the blocker was found without room. */
+  woken: Flow | null;
 }
 
-/** The ledger's side: reads the next page of a flow, and forgets one that has been used up. */
-export interface Backlog {
-  /** `n` is what the page row counts; `seqs` the runs in it that still wait there. */
-  nextPage(flow: number): { ord: number; n: number; seqs: number[] } | null;
-  dropPage(flow: number, ord: number): void;
-  dropHead(flow: number, seq: number): void;
-  /** The flow holds nothing any more. */
-  emptied(flow: Flow): void;
-}
+/** Flows of one line, each standing for others than the line's own, whose places are reconsidered when the line has gone. */
+const RECONSIDERED = 16;
+/** Flows looked at in order to say how many runs may go. */
+const COUNTED_FLOWS = 200;
 
 export class Scheduler {
   readonly flows = new Map<number, Flow>();
+  private readonly lines = new Map<number, Map<string | null, Line>>();
   /** Flows that nothing is known to hold back. */
-  private readonly ready = new Turns((flow) => this.firstSeq(flow));
-  private readonly parked = new Map<Blocker, Turns>();
-  /** How many flows were woken for a blocker's room and have not used it. */
-  private readonly woken = new Map<Blocker, number>();
+  private readonly ready = this.newTurns();
+  private readonly parked = new Map<Blocker, Parking>();
+  /** Those of them that may have room. */
+  private readonly open = new Map<Blocker, Parking>();
+  /** Blockers that are still to be woken after a change of the configuration. */
+  private reopening: Blocker[] = [];
+  private turn = 0;
   private readonly backlog: Backlog;
+  private readonly reader: FlowReader;
 
   constructor(backlog: Backlog) {
     this.backlog = backlog;
+    this.reader = new FlowReader(backlog, (flow, n) => this.counted(flow, n));
   }
 
-  /** Runs waiting in flows, parked ones included. */
-  get waiting(): number {
-    let sum = 0;
-    for (const flow of this.flows.values()) sum += flow.count;
-    return sum;
+  private newTurns(): Turns {
+    return new Turns((a, b) => this.reader.firstSeq(a) < this.reader.firstSeq(b));
   }
 
   addFlow(flow: Pick<Flow, "id" | "priority" | "key" | "batch" | "limits">): Flow {
-    const full: Flow = {
-      ...flow,
-      count: 0,
-      heads: [],
-      page: [],
-      position: 0,
-      pageOrd: null,
-      hasMore: false,
-      parkedOn: null,
-      wokenBy: null,
-      listed: false,
-    };
+    const line = this.line(flow.priority, flow.key);
+    line.flows += 1;
+    const full = newFlow(flow, line);
     this.flows.set(flow.id, full);
     return full;
   }
 
+  private line(priority: number, key: string | null): Line {
+    let level = this.lines.get(priority);
+    if (level === undefined) {
+      level = new Map();
+      this.lines.set(priority, level);
+    }
+    const known = level.get(key);
+    if (known !== undefined) return known;
+    const made: Line = { priority, key, turn: 0, flows: 0, waiting: 0, woken: null };
+    level.set(key, made);
+    return made;
+  }
+
   /** Takes a flow out for good. The caller has removed its rows. */
   removeFlow(flow: Flow): void {
-    this.unlist(flow);
+    this.leave(flow);
+    this.counted(flow, -flow.count);
     this.flows.delete(flow.id);
-    this.passOn(flow);
+    const { line } = flow;
+    line.flows -= 1;
+    if (line.flows === 0) this.lines.get(line.priority)?.delete(line.key);
   }
 
   /** `n` runs were appended to the flow's backlog as a page in the ledger. */
   appended(flow: Flow, n: number): void {
-    flow.count += n;
+    this.counted(flow, n);
     flow.hasMore = true;
     this.list(flow);
   }
 
   /** A run was put at the head of its flow. */
   putHead(flow: Flow, seq: number): void {
-    flow.count += 1;
-    const at = flow.heads.findIndex((s) => s > seq);
-    if (at === -1) flow.heads.push(seq);
-    else flow.heads.splice(at, 0, seq);
+    this.reader.putHead(flow, seq);
     this.resort(flow);
   }
 
   /** A waiting run was taken away (canceled, expired). */
   removed(flow: Flow, seq: number): void {
-    flow.count -= 1;
-    const head = flow.heads.indexOf(seq);
-    if (head !== -1) flow.heads.splice(head, 1);
-    else {
-      const at = flow.page.indexOf(seq, flow.position);
-      if (at !== -1) flow.page.splice(at, 1);
-      if (flow.position >= flow.page.length) this.closePage(flow);
-    }
+    this.reader.remove(flow, seq);
     if (flow.count > 0) this.resort(flow);
-    else {
-      this.unlist(flow);
-      this.passOn(flow);
-    }
+    else this.leave(flow);
   }
 
   /**
@@ -134,127 +113,144 @@ export class Scheduler {
       if (flow === null) return null;
       const blocker = blockerOf(flow);
       if (blocker !== null) {
-        const roomAt = flow.wokenBy;
         this.park(flow, blocker);
-        // What it was woken for is still free: another flow that waits for it is to have it.
-        if (roomAt !== null && roomAt !== blocker) this.wake(roomAt, 1);
         continue;
       }
-      const seq = this.pop(flow);
+      const seq = this.reader.pop(flow);
       if (seq === null) {
-        this.unlist(flow);
+        this.leave(flow);
         this.backlog.emptied(flow);
-        this.passOn(flow);
         continue;
       }
-      this.wokenFor(flow, null);
-      flow.listed = flow.count > 0;
-      this.ready.passTurn(flow, flow.listed);
-      if (!flow.listed) this.backlog.emptied(flow);
+      this.served(flow);
+      if (flow.count <= 0) this.backlog.emptied(flow);
       return { flow, seq };
     }
   }
 
-  /**
-   * A permit was freed, a window has room: flows parked on it are looked at again, in the order in which they would go.
-   *
-   * @param room how many runs may go; waking more flows would cost what waits instead of what goes.
-   */
-  wake(blocker: Blocker, room = Number.POSITIVE_INFINITY): void {
-    const flows = this.parked.get(blocker);
-    if (!flows) return;
-    for (let left = room; left > 0; left--) {
-      const flow = flows.first();
-      if (flow === null) break;
-      flows.passTurn(flow, false);
-      flow.parkedOn = null;
-      this.wokenFor(flow, blocker);
-      this.list(flow);
+  /** The line has had its turn. */
+  private served(flow: Flow): void {
+    const { line } = flow;
+    line.turn = ++this.turn;
+    if (flow.count > 0) this.ready.resort(flow);
+    else this.unlist(flow);
+    this.passOn(flow);
+    if (line.woken === null) return;
+    let left = RECONSIDERED;
+    for (const other of [...line.woken]) {
+      if (left-- === 0) break;
+      if (other.wokenBy !== null) this.wake(other.wokenBy);
     }
-    if (flows.isEmpty) this.parked.delete(blocker);
   }
 
-  /** Flows wait for this, and none was woken that would wake the next of them. */
-  isForgotten(blocker: Blocker): boolean {
-    return this.parked.has(blocker) && !this.woken.has(blocker);
-  }
-
-  private wokenFor(flow: Flow, blocker: Blocker | null): void {
-    const before = flow.wokenBy;
-    flow.wokenBy = blocker;
-    if (before !== null) {
-      const left = (this.woken.get(before) ?? 1) - 1;
-      if (left > 0) this.woken.set(before, left);
-      else this.woken.delete(before);
+  /** A permit was freed, a window has room: the first of the flows parked on it is looked at again. */
+  wake(blocker: Blocker): void {
+    const parking = this.parked.get(blocker);
+    if (parking === undefined) return;
+    const best = parking.turns.first() as Flow;
+    const { woken } = parking;
+    if (woken !== null) {
+      if (this.goesBefore(woken, best)) {
+        this.noteShared(woken, parking);
+        return;
+      }
+      this.unlist(woken);
+      this.notWoken(woken);
+      woken.parkedOn = blocker;
+      parking.turns.add(woken);
     }
-    if (blocker !== null) this.woken.set(blocker, (this.woken.get(blocker) ?? 0) + 1);
+    parking.turns.remove(best);
+    best.parkedOn = null;
+    if (parking.turns.isEmpty) {
+      this.parked.delete(blocker);
+      this.open.delete(blocker);
+    } else {
+      parking.woken = best;
+      best.wokenBy = blocker;
+      this.open.set(blocker, parking);
+      this.noteShared(best, parking);
+    }
+    this.list(best);
   }
 
-  /** What it was woken for it does not use. */
-  private passOn(flow: Flow): void {
+  /** The line that it stands for others of is told to look after it. */
+  private noteShared(flow: Flow, parking: Parking): void {
+    if (parking.turns.isOnly(flow.line)) return;
+    flow.line.woken ??= new Set();
+    flow.line.woken.add(flow);
+  }
+
+  /** It stands for nobody any more. Answers for whom it did. */
+  private notWoken(flow: Flow): Blocker | null {
     const blocker = flow.wokenBy;
-    this.wokenFor(flow, null);
-    if (blocker !== null) this.wake(blocker, 1);
+    if (blocker === null) return null;
+    flow.wokenBy = null;
+    flow.line.woken?.delete(flow);
+    if (flow.line.woken?.size === 0) flow.line.woken = null;
+    const parking = this.parked.get(blocker);
+    if (parking !== undefined) parking.woken = null;
+    this.open.delete(blocker);
+    return blocker;
   }
 
-  /** Every parked flow is looked at again: the configuration has changed. */
-  wakeAll(): void {
-    for (const blocker of [...this.parked.keys()]) this.wake(blocker);
+  /** The next one stands for those that it stood for. */
+  private passOn(flow: Flow): void {
+    const blocker = this.notWoken(flow);
+    if (blocker !== null) this.wake(blocker);
   }
 
-  /** Runs that nothing is known to hold back, up to `enough`. */
-  readyCount(enough: number): number {
+  /** The configuration has changed: blockers of which `which` is true may have room. `reopen` wakes them. */
+  reopenAll(which: (blocker: Blocker) => boolean): void {
+    const freed = [...this.parked.keys()].filter(which).reverse();
+    this.reopening = [...new Set([...this.reopening, ...freed])];
+  }
+
+  /** Wakes so many of those that a change has left. */
+  reopen(blockers: number): void {
+    for (const blocker of this.reopening.splice(-blockers)) this.wake(blocker);
+  }
+
+  get isReopening(): boolean {
+    return this.reopening.length > 0;
+  }
+
+  /**
+   * Runs that nothing is known to hold back, up to `enough`.
+   *
+   * @param roomFor how many of a flow's runs its limits let go now.
+   * @param roomBehind how many runs the blocker lets go now.
+   */
+  readyCount(enough: number, roomFor: (flow: Flow) => number, roomBehind: (blocker: Blocker) => number): number {
     let sum = 0;
+    let looks = 0;
     for (const flow of this.ready.flows()) {
-      sum += flow.count;
-      if (sum >= enough) return enough;
+      sum += Math.min(flow.count, roomFor(flow));
+      if (sum >= enough || ++looks === COUNTED_FLOWS) return enough;
+    }
+    for (const [blocker, parking] of this.open) {
+      let room = roomBehind(blocker);
+      for (const flow of parking.turns.flows()) {
+        if (room <= 0) break;
+        const n = Math.min(flow.count, room);
+        room -= n;
+        sum += n;
+        if (sum >= enough || ++looks === COUNTED_FLOWS) return enough;
+      }
     }
     return sum;
   }
 
-  private firstSeq(flow: Flow): number {
-    return Math.min(flow.heads[0] ?? Number.MAX_SAFE_INTEGER, this.pageFirst(flow) ?? Number.MAX_SAFE_INTEGER);
+  private goesBefore(a: Flow, b: Flow): boolean {
+    if (a.priority !== b.priority) return a.priority > b.priority;
+    return a.line === b.line ? this.reader.firstSeq(a) < this.reader.firstSeq(b) : a.line.turn < b.line.turn;
   }
 
-  private pageFirst(flow: Flow): number | null {
-    while (flow.position >= flow.page.length) {
-      this.closePage(flow);
-      if (!flow.hasMore) return null;
-      const page = this.backlog.nextPage(flow.id);
-      if (page === null) {
-        flow.hasMore = false;
-        return null;
-      }
-      flow.page = page.seqs;
-      flow.pageOrd = page.ord;
-      flow.count += page.seqs.length - page.n;
-    }
-    return flow.page[flow.position] as number;
-  }
-
-  private closePage(flow: Flow): void {
-    if (flow.pageOrd !== null) this.backlog.dropPage(flow.id, flow.pageOrd);
-    flow.pageOrd = null;
-    flow.page = [];
-    flow.position = 0;
-  }
-
-  private pop(flow: Flow): number | null {
-    const head = flow.heads.shift();
-    if (head !== undefined) {
-      this.backlog.dropHead(flow.id, head);
-      flow.count -= 1;
-      return head;
-    }
-    const seq = this.pageFirst(flow);
-    if (seq === null) {
-      flow.count = 0;
-      return null;
-    }
-    flow.position += 1;
-    if (flow.position >= flow.page.length) this.closePage(flow);
-    flow.count -= 1;
-    return seq;
+  /** A line that begins to wait takes the last turn. */
+  private counted(flow: Flow, n: number): void {
+    const { line } = flow;
+    if (line.waiting === 0 && n > 0) line.turn = ++this.turn;
+    flow.count += n;
+    line.waiting += n;
   }
 
   private list(flow: Flow): void {
@@ -266,26 +262,44 @@ export class Scheduler {
   /** The flow's first run may be another. */
   private resort(flow: Flow): void {
     if (flow.listed) this.ready.resort(flow);
-    else if (flow.parkedOn !== null) this.parked.get(flow.parkedOn)?.resort(flow);
-    else this.list(flow);
+    else if (flow.parkedOn !== null) {
+      const parking = this.parked.get(flow.parkedOn);
+      parking?.turns.resort(flow);
+      // It may go before the one that stands for it.
+      if (parking?.woken?.line === flow.line) this.wake(flow.parkedOn);
+    } else this.list(flow);
   }
 
   private unlist(flow: Flow): void {
     if (flow.listed) this.ready.remove(flow);
     flow.listed = false;
-    if (flow.parkedOn === null) return;
-    const others = this.parked.get(flow.parkedOn);
-    others?.remove(flow);
-    if (others?.isEmpty) this.parked.delete(flow.parkedOn);
+  }
+
+  /** Takes a flow out of wherever it stands. */
+  private leave(flow: Flow): void {
+    this.unlist(flow);
+    this.passOn(flow);
+    const blocker = flow.parkedOn;
+    if (blocker === null) return;
     flow.parkedOn = null;
+    const parking = this.parked.get(blocker);
+    if (parking === undefined) return;
+    parking.turns.remove(flow);
+    if (!parking.turns.isEmpty) return;
+    if (parking.woken !== null) this.notWoken(parking.woken);
+    this.parked.delete(blocker);
   }
 
   private park(flow: Flow, blocker: Blocker): void {
     this.unlist(flow);
+    const stoodFor = this.notWoken(flow);
     flow.parkedOn = blocker;
-    this.wokenFor(flow, null);
-    const flows = this.parked.get(blocker) ?? new Turns((f) => this.firstSeq(f));
-    flows.add(flow);
-    this.parked.set(blocker, flows);
+    const parking = this.parked.get(blocker);
+    if (parking === undefined) {
+      const turns = this.newTurns();
+      turns.add(flow);
+      this.parked.set(blocker, { turns, woken: null });
+    } else parking.turns.add(flow);
+    if (stoodFor !== null && stoodFor !== blocker) this.wake(stoodFor);
   }
 }

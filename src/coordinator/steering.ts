@@ -1,12 +1,14 @@
 import { parseLedgerId } from "../domain/id.ts";
 import type { RunRecord, RunStatus, TerminalStatus, WaitingFor } from "../domain/run.ts";
+import type { Flow } from "./flow.ts";
 import { gate } from "./gate.ts";
 import type { Lane } from "./lane.ts";
 import { PLACE } from "./ledger.ts";
 import { findInOutbox } from "./outbox.ts";
 import type { CancelAnswer, JobConfig, LaneHealth } from "./protocol.ts";
+import { blockerOf } from "./room.ts";
 import { fullWindow, liveState, recordOfRow, runRecord } from "./run-record.ts";
-import type { Blocker, Flow } from "./scheduler.ts";
+import type { Blocker } from "./scheduler.ts";
 import { finishHeld, finishWaiting } from "./settle.ts";
 import { startSweep } from "./sweep.ts";
 
@@ -81,7 +83,7 @@ export function laneHealth(lane: Lane): LaneHealth {
 function countBlocked(lane: Lane, now: number, add: (reason: WaitingFor, n: number) => void): number {
   let blocked = 0;
   for (const flow of lane.scheduler.flows.values()) {
-    const blocker = flow.count > 0 ? lane.blockerOf(flow, now) : null;
+    const blocker = flow.count > 0 ? blockerOf(lane, flow, now) : null;
     if (blocker === null) continue;
     blocked += flow.count;
     add(reasonOf(lane, flow, blocker, now), flow.count);

@@ -1,5 +1,6 @@
 import type { Lane } from "./lane.ts";
 import type { Ticket } from "./protocol.ts";
+import { readyRuns } from "./room.ts";
 
 /** An unanswered ticket is rung again after this long… */
 const RING_AGAIN_MS = 5_000;
@@ -21,7 +22,7 @@ export class Tickets {
     if (config === null) return [];
     const free = lane.room(now);
     if (free === 0) return [];
-    const ready = lane.scheduler.readyCount(free);
+    const ready = readyRuns(lane, free, now);
     const needed = Math.ceil(Math.min(free, ready) / lane.settings.pumpWidth) - this.out.size;
     const tickets: Ticket[] = [];
     for (let i = 0; i < needed; i++) {

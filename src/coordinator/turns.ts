@@ -1,95 +1,102 @@
-import type { Flow } from "./scheduler.ts";
+import type { Flow } from "./flow.ts";
+import { Heap, type Placed } from "./heap.ts";
 
-interface Line {
-  key: string | null;
-  /** The one with the oldest first run in front. */
-  flows: Flow[];
+/** The runs of one key within a priority: first come first served, and lines take turns. */
+export interface Line {
+  readonly priority: number;
+  readonly key: string | null;
+  /** When it was last served, or began to wait, as a number that only rises: the lowest goes next. */
+  turn: number;
+  /** How many it has. */
+  flows: number;
+  /** Runs that wait in it, blocked ones included. */
+  waiting: number;
+  /** Flows of it that stand for a blocker others wait for too. */
+  woken: Set<Flow> | null;
+}
+
+/** Those flows of a line that are here. */
+interface Stand extends Placed {
+  line: Line;
+  /** The line's turn as it was when the stand was put in order: the line may have been served since. */
+  turn: number;
+  flows: Heap<Flow>;
 }
 
 /**
- * Flows in the order in which they go: higher priority first; within a priority the lines (flows of one key) take turns;
- * within a line the flow whose first run is oldest.
+ * Flows in the order in which they go: higher priority first; within a priority the line whose turn is oldest; within a
+ * line the flow whose first run is oldest. A line keeps its turn wherever its flows wait.
  */
 export class Turns {
-  /** By priority; a Map keeps turn order: the first line goes next, and then to the end. */
-  private readonly levels = new Map<number, Map<string | null, Line>>();
+  private readonly levels = new Map<number, Heap<Stand>>();
   /** Highest first. */
   private priorities: number[] = [];
-  private readonly firstSeq: (flow: Flow) => number;
+  private readonly stands = new Map<Line, Stand>();
+  private readonly isOlder: (a: Flow, b: Flow) => boolean;
 
-  constructor(firstSeq: (flow: Flow) => number) {
-    this.firstSeq = firstSeq;
+  constructor(isOlder: (a: Flow, b: Flow) => boolean) {
+    this.isOlder = isOlder;
   }
 
   /** Who goes next. */
   first(): Flow | null {
     for (const priority of this.priorities) {
-      for (const line of this.levels.get(priority)?.values() ?? []) return line.flows[0] ?? null;
+      const level = this.levels.get(priority) as Heap<Stand>;
+      for (let stand = level.first(); stand !== undefined; stand = level.first()) {
+        if (stand.turn === stand.line.turn) return stand.flows.first() ?? null;
+        stand.turn = stand.line.turn;
+        level.moved(stand);
+      }
     }
     return null;
   }
 
   get isEmpty(): boolean {
-    return this.first() === null;
+    return this.stands.size === 0;
   }
 
+  /** Only flows of this line are here. */
+  isOnly(line: Line): boolean {
+    return this.stands.size === 1 && this.stands.has(line);
+  }
+
+  /** In no order. */
   *flows(): Iterable<Flow> {
-    for (const level of this.levels.values()) for (const line of level.values()) yield* line.flows;
+    for (const stand of this.stands.values()) yield* stand.flows;
   }
 
   add(flow: Flow): void {
-    let level = this.levels.get(flow.priority);
-    if (!level) {
-      level = new Map();
-      this.levels.set(flow.priority, level);
-      this.priorities = [...this.levels.keys()].sort((a, b) => b - a);
+    const { line } = flow;
+    const stand = this.stands.get(line);
+    if (stand !== undefined) {
+      stand.flows.add(flow);
+      return;
     }
-    const line = level.get(flow.key);
-    if (line === undefined) level.set(flow.key, { key: flow.key, flows: [flow] });
-    else this.insert(line, flow);
+    const made = { line, turn: line.turn, flows: new Heap(this.isOlder, flow), slot: 0 };
+    this.stands.set(line, made);
+    this.level(line.priority).add(made);
+  }
+
+  private level(priority: number): Heap<Stand> {
+    const known = this.levels.get(priority);
+    if (known !== undefined) return known;
+    const made = new Heap<Stand>((a, b) => a.turn < b.turn);
+    this.levels.set(priority, made);
+    this.priorities = [...this.levels.keys()].sort((a, b) => b - a);
+    return made;
   }
 
   remove(flow: Flow): void {
-    const level = this.levels.get(flow.priority);
-    const line = level?.get(flow.key);
-    if (!level || !line) return;
-    const at = line.flows.indexOf(flow);
-    if (at !== -1) line.flows.splice(at, 1);
-    if (line.flows.length === 0) level.delete(flow.key);
+    const stand = this.stands.get(flow.line);
+    if (stand === undefined) return;
+    stand.flows.remove(flow);
+    if (stand.flows.size > 0) return;
+    this.stands.delete(flow.line);
+    this.levels.get(flow.priority)?.remove(stand);
   }
 
-  /** The flow in front of its line has had the line's turn: the line goes to the end, the flow to its place in it. */
-  passTurn(flow: Flow, stays: boolean): void {
-    const level = this.levels.get(flow.priority);
-    const line = level?.get(flow.key);
-    if (!level || !line) return;
-    level.delete(flow.key);
-    if (!stays) line.flows.shift();
-    else if (line.flows.length > 1) {
-      line.flows.shift();
-      this.insert(line, flow);
-    }
-    if (line.flows.length > 0) level.set(flow.key, line);
-  }
-
-  /** The flow's first run may be another: its place in its line follows, and the line keeps its turn. */
+  /** The flow's first run may be another. */
   resort(flow: Flow): void {
-    const line = this.levels.get(flow.priority)?.get(flow.key);
-    if (!line || line.flows.length === 1) return;
-    line.flows.splice(line.flows.indexOf(flow), 1);
-    this.insert(line, flow);
-  }
-
-  /** Binary insertion by the first run's number. */
-  private insert(line: Line, flow: Flow): void {
-    const mine = this.firstSeq(flow);
-    let low = 0;
-    let high = line.flows.length;
-    while (low < high) {
-      const mid = (low + high) >> 1;
-      if (this.firstSeq(line.flows[mid] as Flow) <= mine) low = mid + 1;
-      else high = mid;
-    }
-    line.flows.splice(low, 0, flow);
+    this.stands.get(flow.line)?.flows.moved(flow);
   }
 }

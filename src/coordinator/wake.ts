@@ -1,6 +1,6 @@
-import { ABANDONED_MS, INTERRUPTED_MS } from "./batch.ts";
 import { gate } from "./gate.ts";
 import type { Lane } from "./lane.ts";
+import type { Lease } from "./lease.ts";
 import { oldestOutboxAt } from "./outbox.ts";
 import { LEASE_MS } from "./protocol.ts";
 
@@ -22,8 +22,8 @@ const earliest = (times: (number | null)[]): number | null =>
 
 /** When the lane must be woken though nobody asks; null: never. */
 export function nextWake(lane: Lane, now: number, facts: WakeFacts): number | null {
-  if (lane.sweeps.size > 0) return now;
-  const leases = [...lane.leases.values()].map((l) => l.receivedAt + LEASE_MS);
+  if (lane.sweeps.size > 0 || lane.scheduler.isReopening) return now;
+  const oldestLease: Lease | undefined = lane.leases.values().next().value;
   const isBootWatched = lane.settings.bootId !== null && (lane.held.size > 0 || lane.state.counts.queued > 0);
   return earliest([
     flushAt(lane, now, facts.flushNotBefore),
@@ -32,8 +32,8 @@ export function nextWake(lane: Lane, now: number, facts: WakeFacts): number | nu
     lane.limits.nextRefill(),
     lane.ledger.firstDue(),
     lane.ledger.firstExpiry(),
-    earliest(leases),
-    earliest([...lane.batches.values()].map((b) => batchWake(b, now))),
+    oldestLease === undefined ? null : oldestLease.receivedAt + LEASE_MS,
+    lane.openBatches.next(),
     isBootWatched ? now + BOOT_CHECK_MS : null,
   ]);
 }
@@ -52,10 +52,4 @@ export function oldestUnsentAt(lane: Lane): number | null {
 /** Numbers that belong to batches, or to runs that have ended meanwhile, have nothing to send. */
 function oldestUnprojectedAt(lane: Lane): number | null {
   return lane.ledger.firstRunAt(lane.state.projectedSeq + 1);
-}
-
-function batchWake(batch: { sealed: boolean; last_part_at: number }, now: number): number | null {
-  if (batch.sealed) return null;
-  const interrupted = batch.last_part_at + INTERRUPTED_MS;
-  return interrupted > now ? interrupted : batch.last_part_at + ABANDONED_MS;
 }

@@ -47,3 +47,18 @@ export function rateLimitWindows(
   }
   return windows;
 }
+
+type Rates = Parameters<typeof rateLimitWindows>[0];
+
+/** The limit that a window of the job's obeys now; null: none any more. */
+export function limitOf(spec: Rates, window: string): RateLimitWindow | null {
+  const keys = window === JOB_WINDOW ? [] : [window];
+  return rateLimitWindows(spec, keys).find((limit) => limit.window === window) ?? null;
+}
+
+/** Whether a window may have room by the new rates that it had not by the old ones. */
+export function isEased(before: Rates, after: Rates, window: string): boolean {
+  const [old, now] = [limitOf(before, window), limitOf(after, window)];
+  if (old === null || now === null) return old !== now;
+  return now.max > old.max || now.windowMs < old.windowMs;
+}

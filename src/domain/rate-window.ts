@@ -1,3 +1,6 @@
+/** A window that was forgotten and made anew must not take an old stamp for one of its own. */
+let nextId = 1;
+
 /**
  * The starts of calls that one sliding window must still count (contract 4.4, design 3 "Rate windows").
  *
@@ -16,13 +19,12 @@ export class SlidingWindow {
   private readonly bounds = new SortedCounts();
   /** Bounds of the stamps that may still be shortened, by id, oldest first. */
   private readonly unsettled = new Map<number, number>();
-  private nextId = 1;
   /** Bounds up to here are forgotten. */
   private horizon = Number.NEGATIVE_INFINITY;
 
-  /** Counts a start that happens no later than `bound` (Unix ms). The stamp's id settles it; ids are this object's own. */
+  /** Counts a start that happens no later than `bound` (Unix ms). The stamp's id settles it; no other window has it. */
   add(bound: number): number {
-    const id = this.nextId++;
+    const id = nextId++;
     this.count(bound, 1);
     this.unsettled.set(id, bound);
     return id;
