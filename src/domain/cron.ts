@@ -1,5 +1,3 @@
-import { CronExpressionParser } from "cron-parser";
-
 /**
  * Five-field cron (contract 4.6): weekdays 0 to 6 and names, `?`; day-of-month and weekday are alternatives unless one is
  * `*`. Each field is the set of its values; `null` stands for `*` and `?`.
@@ -14,6 +12,8 @@ export interface Cron {
 
 interface Field {
   name: keyof Cron;
+  /** What may stand in it, for those who wrote something else. */
+  takes: string;
   min: number;
   max: number;
   names?: readonly string[];
@@ -23,13 +23,15 @@ const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "
 const WEEKDAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 const FIELDS: readonly Field[] = [
-  { name: "minute", min: 0, max: 59 },
-  { name: "hour", min: 0, max: 23 },
-  { name: "day", min: 1, max: 31 },
-  { name: "month", min: 1, max: 12, names: MONTHS },
-  { name: "weekday", min: 0, max: 6, names: WEEKDAYS },
+  { name: "minute", takes: "0 to 59", min: 0, max: 59 },
+  { name: "hour", takes: "0 to 23", min: 0, max: 23 },
+  { name: "day", takes: "1 to 31 or ?", min: 1, max: 31 },
+  { name: "month", takes: "1 to 12 or jan to dec", min: 1, max: 12, names: MONTHS },
+  { name: "weekday", takes: "0 (Sunday) to 6, sun to sat or ?", min: 0, max: 6, names: WEEKDAYS },
 ];
 
+const FORM = "minute hour day-of-month month day-of-week";
+const SYNTAX = "*, lists (1,3), ranges (1-5) and steps (*/5); L, W, # and @names are not supported";
 const MAX_LENGTH = 256;
 /** The most days that a month can have. */
 const MONTH_DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
@@ -38,7 +40,7 @@ const MONTH_DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 export function parseCron(text: string): Cron | string {
   const parts = text.trim().split(/\s+/);
   if (text.length > MAX_LENGTH) return `is longer than ${MAX_LENGTH} characters`;
-  if (parts.length !== FIELDS.length) return "must have exactly 5 fields: minute hour day-of-month month day-of-week";
+  if (parts.length !== FIELDS.length) return `must have exactly 5 fields: ${FORM}; with ${SYNTAX}`;
   const cron: Cron = { minute: null, hour: null, day: null, month: null, weekday: null };
   for (const [i, field] of FIELDS.entries()) {
     const values = parseField(parts[i] ?? "", field);
@@ -48,12 +50,22 @@ export function parseCron(text: string): Cron | string {
   return canMatch(cron) ? cron : "can never match: no month has such a day";
 }
 
+/** Whether the hours are a pattern (`*`, a step over all of them, every single one) and no fixed hours. */
+export function hourlyPattern(text: string): boolean {
+  const [, hours = ""] = text.trim().split(/\s+/);
+  const cron = parseCron(text);
+  return hours.startsWith("*") || (typeof cron === "object" && cron.hour?.size === 24);
+}
+
 function parseField(text: string, field: Field): Set<number> | null | string {
   if (text === "*" || (text === "?" && (field.name === "day" || field.name === "weekday"))) return null;
   const values = new Set<number>();
   for (const part of text.split(",")) {
     const range = parseRange(part, field);
-    if (!range) return `its ${field.name} field is wrong: ${JSON.stringify(text.slice(0, 64))}`;
+    if (!range) {
+      const given = JSON.stringify(text.slice(0, 64));
+      return `its ${field.name} field is wrong: ${given}; it takes ${field.takes}, with ${SYNTAX}`;
+    }
     for (let value = range.from; value <= range.to; value += range.step) values.add(value);
   }
   return values;
@@ -95,10 +107,4 @@ export function isTimeZone(name: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** The next times of a cron after `after`, in order; all in Unix milliseconds. The cron and the zone are known to be right. */
-export function nextTimes(cron: string, timezone: string, after: number, count: number): number[] {
-  const expression = CronExpressionParser.parse(cron, { currentDate: after, tz: timezone });
-  return expression.take(count).map((date) => date.getTime());
 }

@@ -1,6 +1,6 @@
 import { coordinatorOf } from "../coordinator/client.ts";
 import type { LaneHealth } from "../coordinator/protocol.ts";
-import { nextTimes } from "../domain/cron.ts";
+import { nextFirings } from "../domain/firings.ts";
 import { firstIdAt } from "../domain/id.ts";
 import type { Job } from "../domain/job.ts";
 import { type RecentHealth, type RecentRun, recentHealth } from "../domain/job-health.ts";
@@ -24,8 +24,8 @@ export async function jobHealth(env: Env, job: Job, now: number): Promise<JobHea
   return { ...live, last_24h: recentHealth(recent as RecentRun[]) };
 }
 
-/** The next times that the job's cron will match, after `now`; none without a cron. All in Unix milliseconds. */
+/** The next times at which the job's cron will fire, after `now`; none without a cron. All in Unix milliseconds. */
 export function jobSchedule(job: Job, now: number, count: number): number[] {
   const { cron, timezone } = job.current.spec;
-  return cron === null ? [] : nextTimes(cron, timezone, now, count);
+  return cron === null ? [] : nextFirings(cron, timezone, now, count);
 }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isTimeZone, nextTimes, parseCron } from "../../src/domain/cron.ts";
+import { isTimeZone, parseCron } from "../../src/domain/cron.ts";
+import { nextFirings } from "../../src/domain/firings.ts";
 
 const GOOD = [
   ...["* * * * *", "*/5 * * * *", "0 9-17 * * 1-5", "0 0 1 1 *", "59 23 31 12 6", "0 9 ? * MON-FRI", "0 0 29 2 *"],
@@ -58,6 +59,14 @@ describe("five fields", () => {
   test.each(BAD)("not: %j", (cron) => expect(typeof parseCron(cron)).toBe("string"));
   test.each(NEVER)("never: %s", (cron) => expect(parseCron(cron)).toMatch(/never/));
 
+  test.each([
+    ["* * * * * *", /exactly 5 fields: minute hour day-of-month month day-of-week/],
+    ["", /exactly 5 fields/],
+    ["0 0 L * *", /day field.*"L".*1 to 31.*L, W, # and @names are not supported/],
+    ["0 0 * * 5#2", /weekday field.*"5#2".*0 \(Sunday\) to 6.*not supported/],
+    ["0 0 * * 7", /weekday field.*0 \(Sunday\) to 6/],
+  ])("%j is told what is supported", (cron, message) => expect(parseCron(cron)).toMatch(message));
+
   test("is at most 256 characters", () => expect(typeof parseCron(`${"0,".repeat(130)}0 * * * *`)).toBe("string"));
 
   test("has the values that it names", () => {
@@ -86,7 +95,7 @@ test("what is accepted matches again and again, and only where its fields say so
       const text = fields.join(" ");
       const cron = parseCron(text);
       if (typeof cron === "string") return;
-      const times = nextTimes(text, "UTC", start, 3);
+      const times = nextFirings(text, "UTC", start, 3);
       expect(times).toHaveLength(3);
       for (const [i, time] of times.entries()) {
         const at = new Date(time);
@@ -101,7 +110,7 @@ test("what is accepted matches again and again, and only where its fields say so
 });
 
 test("times are those of the zone", () => {
-  const times = nextTimes("0 9 * * *", "Europe/Berlin", Date.UTC(2026, 2, 28, 12), 2);
+  const times = nextFirings("0 9 * * *", "Europe/Berlin", Date.UTC(2026, 2, 28, 12), 2);
   expect(times.map((t) => new Date(t).toISOString())).toEqual(["2026-03-29T07:00:00.000Z", "2026-03-30T07:00:00.000Z"]);
 });
 

@@ -95,7 +95,7 @@ const schedule = createRoute({
   method: "get",
   path: "/v1/jobs/{job}/schedule",
   tags,
-  summary: "The next times that a job's cron will match",
+  summary: "The next times at which a job's cron will fire",
   ...secured("jobs:read"),
   request: {
     params: jobParam,
