@@ -13,7 +13,7 @@ const root = join(import.meta.dirname, "..");
 const MAX_LINES = 400;
 
 /** Folders of the Worker that meet each other only through these files. */
-const DOORS = ["protocol.ts", "client.ts"];
+const DOORS = ["protocol.ts", "client.ts", "watch-protocol.ts", "watch-client.ts"];
 const PEERS = ["coordinator", "delivery", "webhooks", "imports", "workflows"];
 const withDoors = (own: string) => PEERS.filter((p) => p !== own).flatMap((p) => DOORS.map((door) => `${p}/${door}`));
 
@@ -29,7 +29,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   webhooks: ["domain", "env.ts", ...withDoors("webhooks")],
   imports: ["domain", "env.ts", ...withDoors("imports")],
   workflows: ["domain", "env.ts", ...withDoors("workflows")],
-  operations: ["domain", "store", "env.ts", "coordinator/client.ts", "coordinator/protocol.ts", "imports", "workflows"],
+  operations: ["domain", "store", "env.ts", ...DOORS.map((door) => `coordinator/${door}`), "imports", "workflows"],
   http: ["domain", "operations", "env.ts"],
   rpc: ["domain", "operations", "env.ts"],
   schedule: ["domain", "operations", "env.ts"],

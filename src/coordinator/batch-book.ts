@@ -31,8 +31,9 @@ const idOf = (lane: Lane, batch: Batch): string => batchId(batch, lane.config as
 
 /** The batch as it will stand when this transaction is over. */
 function record(lane: Lane, batch: Batch, now: number): BatchRecord {
-  if (lane.pending.batches.has(batch)) stampChange(batch, lane.state.ver, now);
-  return batchRecord(batch, lane.config as JobConfig, now);
+  const config = lane.config as JobConfig;
+  if (lane.pending.batches.has(batch)) stampChange(batch, lane.state.ver, config.number, now);
+  return batchRecord(batch, config, now);
 }
 
 export function openBatch(lane: Lane, request: OpenBatchRequest, now: number): OpenBatchAnswer {

@@ -10,6 +10,7 @@ import {
 } from "../domain/batch.ts";
 import { ledgerId } from "../domain/id.ts";
 import type { TriggeredBy } from "../domain/run.ts";
+import { markedVersion } from "../domain/version-mark.ts";
 import type { JobConfig, OpenBatchRequest } from "./protocol.ts";
 
 /** An unsealed batch that has taken nothing for this long says so. */
@@ -124,9 +125,9 @@ export function exceedsThreshold(batch: Batch): boolean {
   return finished >= t.min_items && failed * 100 > t.percent * finished;
 }
 
-/** Stamps a change with its version, and the end the first time it is reached. */
-export function stampChange(batch: Batch, ver: number, now: number): void {
-  batch.ver = ver;
+/** Stamps a change in commit `ver` with its version, and the end the first time it is reached. */
+export function stampChange(batch: Batch, ver: number, job: number, now: number): void {
+  batch.ver = markedVersion(ver, batch.seq, job);
   if (batch.finished_at === null && isFinished(batchFacts(batch, now))) batch.finished_at = now;
 }
 

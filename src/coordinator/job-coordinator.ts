@@ -45,6 +45,7 @@ import type {
 import { cancelRun, cancelWhere, laneHealth, readRun } from "./steering.ts";
 import { startSweep, stepSweeps, sweepStopped } from "./sweep.ts";
 import { oldestUnsentAt } from "./wake.ts";
+import { Watchers } from "./watchers.ts";
 
 /** Sweep steps in one alarm before others get a word in. */
 const SWEEP_STEPS = 4;
@@ -69,6 +70,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   private readonly ledger: Ledger;
   private lane: Lane | null = null;
   private readonly departure: Departure;
+  private readonly watchers: Watchers;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -82,6 +84,25 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
       change: (work) => this.change(work),
       alarm: () => this.alarm(),
     });
+    this.watchers = new Watchers(
+      ctx,
+      () => this.load(),
+      (lane) => this.now(lane),
+    );
+  }
+
+  // ------------------------------------------------------------------ watching
+
+  override async fetch(request: Request): Promise<Response> {
+    return this.watchers.accept(request);
+  }
+
+  override async webSocketClose(socket: WebSocket): Promise<void> {
+    this.watchers.drop(socket);
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    this.watchers.drop(socket);
   }
 
   // ------------------------------------------------------------------ configuration
@@ -287,6 +308,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
       return answer;
     });
     this.departure.follow(lane, now);
+    this.watchers.tell(lane);
     return result;
   }
 

@@ -1,10 +1,8 @@
 import { presentLimit, start as startAdaptive } from "../domain/adaptive-concurrency.ts";
 import { BREAKER_CLOSED } from "../domain/circuit-breaker.ts";
 import type { JobSpec, JobVersion } from "../domain/job.ts";
-import type { Notice } from "../domain/notice.ts";
 import type { RunStatus } from "../domain/run.ts";
 import { isTerminal } from "../domain/run.ts";
-import type { ItemRow, RunRow } from "../store/projection.ts";
 import { Agenda } from "./agenda.ts";
 import { type Batch, exceedsThreshold, neglectedAt, stampChange } from "./batch.ts";
 import type { Flow } from "./flow.ts";
@@ -14,7 +12,8 @@ import { type Held, type Lease, leaseDoc, loadLeases } from "./lease.ts";
 import { type Ledger, type LedgerRun, PLACE } from "./ledger.ts";
 import { Limits } from "./limits.ts";
 import { announceBatch } from "./notices.ts";
-import { appendOutbox, type Blob, countOutbox } from "./outbox.ts";
+import { appendOutbox, countOutbox } from "./outbox.ts";
+import { nothingPending, outboxBody, type Pending } from "./pending.ts";
 import type { JobConfig } from "./protocol.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { Sweep } from "./sweep.ts";
@@ -28,34 +27,6 @@ export interface LaneSettings {
   bootId: string | null;
   maxConcurrency: number;
 }
-
-/** What one transaction has decided and not yet written. */
-interface Pending {
-  runs: RunRow[];
-  seqs: number[];
-  touched: number[];
-  items: ItemRow[];
-  blobs: Blob[];
-  notices: Notice[];
-  deleted: number[];
-  batches: Set<Batch>;
-  /** Those that their failure threshold has just stopped. */
-  stopped: Batch[];
-  leases: Set<Lease>;
-}
-
-const nothingPending = (): Pending => ({
-  runs: [],
-  seqs: [],
-  touched: [],
-  items: [],
-  blobs: [],
-  notices: [],
-  deleted: [],
-  batches: new Set(),
-  stopped: [],
-  leases: new Set(),
-});
 
 /**
  * A job's lane in memory: what the ledger holds, indexed for deciding. Everything here can be rebuilt from the ledger, and
@@ -79,6 +50,8 @@ export class Lane {
   state: LaneState;
   config: JobConfig | null;
   pending: Pending = nothingPending();
+  /** What the last transaction wrote. */
+  committed: Pending = this.pending;
   /** Runs up to here are on their way to D1, or there. */
   copyingUpTo = 0;
   /** Rows that wait for D1 in the outbox; new runs not yet copied come on top. */
@@ -184,6 +157,7 @@ export class Lane {
     this.forgetEnded();
     const p = this.pending;
     this.pending = nothingPending();
+    this.committed = p;
     for (const lease of p.leases) {
       if (this.leases.has(lease.nonce)) {
         this.ledger.run(
@@ -194,7 +168,7 @@ export class Lane {
       } else this.ledger.run("DELETE FROM leases WHERE nonce = ?", lease.nonce);
     }
     for (const batch of p.batches) {
-      stampChange(batch, this.state.ver, now);
+      stampChange(batch, this.state.ver, (this.config as JobConfig).number, now);
       announceBatch(p.notices, batch, this.config as JobConfig);
       this.openBatches.set(batch.seq, neglectedAt(batch));
       this.ledger.run(
@@ -204,7 +178,7 @@ export class Lane {
       );
     }
     this.limits.save(now);
-    this.outboxRows += appendOutbox(this.ledger, now, { ...p, batches: [...p.batches].map((b) => b.seq) });
+    this.outboxRows += appendOutbox(this.ledger, now, outboxBody(p));
     this.ledger.saveLane(stateText(this.state));
   }
 
@@ -280,6 +254,7 @@ export class Lane {
 
   /** A living run has changed: its copy, if it has one or will have in a moment, is behind. */
   touch(seq: number): void {
+    this.pending.noted.push(seq);
     if (seq <= Math.max(this.state.projectedSeq, this.copyingUpTo)) this.pending.touched.push(seq);
   }
 

@@ -1,6 +1,7 @@
 import type { z } from "@hono/zod-openapi";
 import type { ApiKeyRoutes } from "./routes/api-keys.ts";
 import type { BatchOperationRoutes } from "./routes/batch-operations.ts";
+import type { EventRoutes } from "./routes/events.ts";
 import type { HealthRoutes } from "./routes/health.ts";
 import type { JobVersionRoutes } from "./routes/job-versions.ts";
 import type { JobRoutes } from "./routes/jobs.ts";
@@ -18,6 +19,7 @@ import type { item } from "./wire/item.ts";
 export type ApiRoutes =
   | ApiKeyRoutes
   | BatchOperationRoutes
+  | EventRoutes
   | HealthRoutes
   | JobVersionRoutes
   | JobRoutes

@@ -7,6 +7,7 @@ import { respondWithError } from "./error.ts";
 import { registerSecurity } from "./openapi.ts";
 import { registerApiKeys } from "./routes/api-keys.ts";
 import { registerBatchOperations } from "./routes/batch-operations.ts";
+import { registerEvents } from "./routes/events.ts";
 import { registerHealth } from "./routes/health.ts";
 import { registerJobVersions } from "./routes/job-versions.ts";
 import { registerJobs } from "./routes/jobs.ts";
@@ -62,6 +63,7 @@ export function createApp(): App {
   registerRuns(app);
   registerTriggers(app);
   registerBatchOperations(app);
+  registerEvents(app);
   app.notFound((c) => respondWithError(notFound(`${c.req.method} ${c.req.path}`), c));
   app.onError(respondWithError);
   return app;

@@ -3,6 +3,7 @@ import { ApiError } from "../domain/error.ts";
 import { covers, type Scope } from "../domain/scope.ts";
 import { authenticate } from "../operations/api-keys.ts";
 import type { Caller } from "../operations/authorize.ts";
+import { authenticateStream } from "../operations/stream-tokens.ts";
 import { readBodyText } from "./body.ts";
 import type { AppEnv } from "./context.ts";
 import { idempotent } from "./idempotency.ts";
@@ -33,12 +34,30 @@ function mayUse(caller: Caller, scope: RequiredScope): boolean {
   return scope !== "admin" && covers(caller.scopes, scope);
 }
 
+/**
+ * The same for the events of a batch, which `?token=` opens too: a browser's `EventSource` sends no headers. A header that
+ * is there is what counts.
+ */
+const requireScopeOrToken = (scope: Scope) =>
+  createMiddleware<AppEnv>(async (c, next) => {
+    const token = c.req.query("token");
+    if (token === undefined || c.req.header("Authorization") !== undefined) return requireScope(scope)(c, next);
+    c.set("caller", await authenticateStream(c.env, token, c.req.param("id") ?? "", Date.now()));
+    await next();
+  });
+
 const described = (scope: RequiredScope) => ({ security: [{ bearer: [] as string[] }], "x-required-scope": scope });
 
 /** Spread into `createRoute`: a route that reads, or that takes its body by itself. */
 export const secured = (scope: RequiredScope) => ({
   ...described(scope),
   middleware: [requireScope(scope)],
+});
+
+/** The events of a batch: `secured`, or opened by a stream token. */
+export const securedOrToken = (scope: Scope) => ({
+  ...described(scope),
+  middleware: [requireScopeOrToken(scope)],
 });
 
 /** A route with a JSON body that its schema checks. */
@@ -53,6 +72,11 @@ const header = (name: string, description: string) => ({
   required: false,
   description,
   schema: { type: "string" as const },
+});
+
+/** For the document: spread beside `secured` in a route that answers with a stream of events. */
+export const resumable = () => ({
+  parameters: [header("Last-Event-ID", "The `id` of the last event seen. One of another object is ignored.")],
 });
 
 /** For the document: spread beside `secured` or `writes` in a route that honours `If-Match`. */

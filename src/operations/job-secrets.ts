@@ -1,35 +1,14 @@
-import { ApiError, type ErrorDetail, invalid } from "../domain/error.ts";
+import { type ErrorDetail, invalid } from "../domain/error.ts";
 import type { JobSpec, Sealed } from "../domain/job.ts";
 import type { JobChange } from "../domain/job-fields.ts";
 import { IV_BYTES, openSealed, type SecretField, sealSecret, secretAad } from "../domain/secret.ts";
 import type { Env } from "../env.ts";
-import { settingsOf } from "./settings.ts";
+import { withKeys } from "./sealing.ts";
 
 /** The secrets of a job, as its spec keeps them. */
 export type SealedFields = Pick<JobSpec, "endpoint_headers" | "endpoint_signing_secret" | "webhook_secret">;
 
 export const NO_SECRETS: SealedFields = { endpoint_headers: {}, endpoint_signing_secret: null, webhook_secret: null };
-
-/** Somebody has to mend the deployment first. */
-const RETRY_SECS = 60;
-
-function keysOf(env: Env): string {
-  const { encryptionKeys } = settingsOf(env);
-  if (encryptionKeys === null) throw unusable("ENCRYPTION_KEYS is not set, so secrets cannot be kept");
-  return encryptionKeys;
-}
-
-const unusable = (message: string): ApiError => new ApiError("unavailable", message, { retryAfterSecs: RETRY_SECS });
-
-/** @throws ApiError `unavailable` where `ENCRYPTION_KEYS` does not fit; the message holds no secret. */
-async function withKeys<T>(env: Env, work: (keys: string) => Promise<T>): Promise<T> {
-  const keys = keysOf(env);
-  try {
-    return await work(keys);
-  } catch (error) {
-    throw unusable((error as Error).message);
-  }
-}
 
 export const seal = (env: Env, jobId: string, field: SecretField, plain: string): Promise<Sealed> =>
   withKeys(env, (keys) =>

@@ -45,6 +45,14 @@ export async function findRun(env: Env, projectId: string, id: string): Promise<
   return run ?? null;
 }
 
+/** The version of a run's copy; 0 where there is none. */
+export async function runVersion(env: Env, projectId: string, id: string): Promise<number> {
+  const rows = await drizzle(env.DB).all<{ ver: number }>(
+    sql`SELECT ver FROM runs WHERE project_id = ${projectId} AND id = ${id}`,
+  );
+  return rows[0]?.ver ?? 0;
+}
+
 /** Those of up to some hundred runs that are there, in no order. */
 export async function findRuns(env: Env, projectId: string, ids: readonly string[]): Promise<RunRecord[]> {
   const rows = await drizzle(env.DB).all<RunRow>(sql`SELECT ${COLUMNS}

@@ -280,6 +280,9 @@ test("a success of every route fits the document", async () => {
   await use("POST /v1/runs/bulk-replay", [], { body: { run_ids: [run.id, ABSENT] } });
   await use("DELETE /v1/runs/{id}", [replayed.id]);
   await use("POST /v1/batch-operations/{id}/cancel", [batch.batch_id]);
+  await use("GET /v1/batch-operations/{id}/events", [batch.batch_id]);
+  await use("GET /v1/runs/{id}/events", [run.id]);
+  await use("POST /v1/batch-operations/{id}/stream-token", [batch.batch_id]);
   await use("POST /v1/runs/bulk-cancel", [], { body: { job_id: job.id, status: "queued" } });
 
   expect([...seen].sort()).toEqual(operations.map((o) => o.name).sort());
