@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { CoordinatorApi, Ticket } from "./coordinator/protocol.ts";
+import { mayCall, parseServiceEndpoints } from "./domain/service-endpoint.ts";
 import type { WebhookRing } from "./webhooks/protocol.ts";
 
 /** The bindings and variables as the platform hands them over. `parseSettings` turns the variables into `Settings`. */
@@ -15,6 +16,7 @@ export interface Env {
   ALLOW_LOOPBACK_ENDPOINTS?: string;
   ALLOW_HTTP_ENDPOINTS?: string;
   ENDPOINT_PORTS?: string;
+  SERVICE_ENDPOINTS?: string;
   PUMP_WIDTH?: string;
   BOOT_ID?: string;
   DEPLOYMENT_MAX_CONCURRENCY?: string;
@@ -38,6 +40,8 @@ const settingsSchema = z
     ALLOW_LOOPBACK_ENDPOINTS: flag,
     ALLOW_HTTP_ENDPOINTS: flag,
     ENDPOINT_PORTS: z.string().default("443,8443,80,8080"),
+    /** See domain/service-endpoint. */
+    SERVICE_ENDPOINTS: z.string().default("{}"),
     PUMP_WIDTH: z.coerce.number().int().min(1).max(500).default(PRODUCTION_PUMP_WIDTH),
     BOOT_ID: z.string().optional(),
     DEPLOYMENT_MAX_CONCURRENCY: z.coerce.number().int().min(1).default(1000),
@@ -57,6 +61,8 @@ export interface Settings {
   adminToken: string | null;
   encryptionKeys: string | null;
   address: AddressPolicy;
+  /** The Worker behind `service://<name>/…` of a project's jobs, or null where the deployment maps none for them. */
+  service(projectId: string, name: string): Fetcher | null;
   pumpWidth: number;
   /** Set by `npm run dev` only: a new one tells the coordinator that every older consumer is dead. */
   bootId: string | null;
@@ -69,6 +75,21 @@ export interface AddressPolicy {
   allowLoopback: boolean;
   allowHttp: boolean;
   ports: number[];
+}
+
+/** @throws Error where `SERVICE_ENDPOINTS` is wrong, or names a binding that is no service. */
+function serviceBindings(env: Env, text: string): Settings["service"] {
+  const mappings = parseServiceEndpoints(text);
+  const bindings = env as unknown as Record<string, Fetcher | undefined>;
+  for (const [name, { binding }] of mappings) {
+    if (typeof bindings[binding]?.fetch !== "function") {
+      throw new Error(`SERVICE_ENDPOINTS ${name}: this deployment has no service binding ${binding}`);
+    }
+  }
+  return (projectId, name) => {
+    const mapping = mappings.get(name);
+    return mapping !== undefined && mayCall(mapping, projectId) ? (bindings[mapping.binding] ?? null) : null;
+  };
 }
 
 const cache = new WeakMap<object, Settings>();
@@ -102,6 +123,7 @@ export function parseSettings(env: Env): Settings {
       allowHttp: s.ALLOW_HTTP_ENDPOINTS,
       ports: s.ENDPOINT_PORTS.split(",").map(Number),
     },
+    service: serviceBindings(env, s.SERVICE_ENDPOINTS),
     pumpWidth: s.PUMP_WIDTH,
     bootId: s.BOOT_ID === undefined ? null : bootName(s.BOOT_ID),
     deploymentMaxConcurrency: s.DEPLOYMENT_MAX_CONCURRENCY,

@@ -37,7 +37,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   // Types alone: what the routes say of themselves.
   client: ["domain", "http/api.ts"],
   dashboard: [],
-  "env.ts": ["coordinator/protocol.ts", "webhooks/protocol.ts"],
+  "env.ts": ["domain", "coordinator/protocol.ts", "webhooks/protocol.ts"],
   "index.ts": ["domain", "store", ...PEERS, "operations", "http", "rpc", "schedule", "env.ts"],
 };
 

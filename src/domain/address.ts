@@ -27,7 +27,7 @@ export function checkAddress(text: string, policy: AddressPolicy): string | null
   // The parser would quietly drop or turn these, and so read another address than a person does.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   if (/[\x00-\x20\x7f\\]/.test(text)) return "must not contain spaces, control characters or backslashes";
-  if (/^service:/i.test(text)) return "names a service that this deployment does not map";
+  if (/^service:/i.test(text)) return "names a service that this deployment does not map for the project";
   const authority = /^(https?):\/\/([^/?#]+)/i.exec(text)?.[2];
   const url = URL.parse(text);
   if (authority === undefined || !url) return "must be an absolute https URL";

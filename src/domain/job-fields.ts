@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { MAX_URL } from "./address.ts";
+import { HEADER_VALUE, headerTemplateProblem } from "./env-template.ts";
 import { headerProblem } from "./header-rules.ts";
 import type { StatusPattern } from "./job.ts";
 import { isSlug } from "./slug.ts";
@@ -11,7 +12,7 @@ import { strictObject } from "./strict.ts";
  */
 
 const isStorable = (text: string): boolean => text.isWellFormed() && !text.includes("\0");
-const text = (min: number, max: number) =>
+export const text = (min: number, max: number) =>
   z.string().min(min).max(max).refine(isStorable, "must be well-formed Unicode without NUL");
 const count = (min: number, max: number) => z.number().int().min(min).max(max);
 const seconds = (min: number, max: number) => z.number().min(min).max(max);
@@ -49,6 +50,12 @@ const url = (what: string) =>
     .meta({ format: "uri" })
     .describe(`${what} https, or http where the deployment allows it; a public address.`);
 
+const endpoint = (what: string) =>
+  url(
+    `${what} \`{{env.NAME}}\` in path and query is a variable of the environment. \`service://NAME/path\` is a Worker that ` +
+      "the deployment maps for the project. Else:",
+  );
+
 const statuses = (min: number) =>
   z
     .array(
@@ -63,7 +70,11 @@ const statuses = (min: number) =>
 const headerValue = z
   .string()
   .max(4096)
-  .regex(/^[\t\x20-\x7e\x80-\xff]*$/, "must be printable Latin text on one line");
+  .regex(HEADER_VALUE, "must be printable Latin text on one line")
+  .superRefine((value, ctx) => {
+    const problem = headerTemplateProblem(value);
+    if (problem !== null) ctx.addIssue({ code: "custom", message: problem });
+  });
 
 /** Extra headers. Null keeps the value that is there. */
 const headersField = z
@@ -78,7 +89,10 @@ const headersField = z
   })
   .refine((headers) => Object.keys(headers).length <= 32, "must have at most 32 entries")
   .meta({ maxProperties: 32 })
-  .describe("Extra headers of the call. Values are write-only; null keeps the value that is there.");
+  .describe(
+    "Extra headers of the call, with `{{env.NAME}}` for variables of the environment. Values are write-only; null keeps " +
+      "the value that is there.",
+  );
 
 const secret = (what: string) => text(1, 512).nullable().describe(`${what} Write-only, encrypted at rest.`);
 
@@ -104,8 +118,8 @@ export const jobShape = {
   payload_schema: z
     .unknown()
     .describe("JSON Schema 2020-12 for payloads; at most 32 levels deep, no remote `$ref`, patterns in RE2 syntax."),
-  endpoint_url: url("What is called for each item."),
-  fallback_endpoint_url: url("Called once more in the same attempt when the primary is down.").nullable(),
+  endpoint_url: endpoint("What is called for each item."),
+  fallback_endpoint_url: endpoint("Called once more in the same attempt when the primary is down.").nullable(),
   endpoint_method: z.enum(["POST", "PUT", "PATCH"]),
   endpoint_headers: headersField,
   endpoint_signing_secret: secret("Signs the call."),

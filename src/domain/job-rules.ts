@@ -1,27 +1,49 @@
 import { type AddressPolicy, checkAddress } from "./address.ts";
 import { isTimeZone, parseCron } from "./cron.ts";
+import { expandUrl } from "./env-template.ts";
 import type { ErrorDetail } from "./error.ts";
+import { isUuid } from "./id.ts";
 import type { JobSpec } from "./job.ts";
 import type { JobChange } from "./job-fields.ts";
 import { checkSchemaDocument } from "./payload-schema.ts";
+import { judgeEndpoint } from "./service-endpoint.ts";
 
 /** A document beyond this many characters is no schema but a table. */
 const MAX_SCHEMA_CHARS = 256 * 1024;
 
-const URL_FIELDS = ["endpoint_url", "fallback_endpoint_url", "webhook_url"] as const;
+const ENDPOINT_FIELDS = ["endpoint_url", "fallback_endpoint_url"] as const;
 const CRON_FIELDS = ["cron", "execution_window_cron"] as const;
-const UNKNOWN_YET = { group_id: "group", environment_id: "environment" } as const;
+
+/** Fields that hold the id of another object of the project. */
+const NAMED = { group_id: "group", environment_id: "environment" } as const;
+export const unknownNamed = (what: string): string => `names no ${what} of the project`;
+
+/** What of the deployment URLs are judged by. */
+export interface EndpointRules {
+  address: AddressPolicy;
+  /** Whether the job's project may call the service of this name. */
+  isMapped: (service: string) => boolean;
+}
+
+/** What is wrong with a URL that calls go to, wherever it is written; variables may stand for anything. */
+export function endpointProblem(url: string, { address, isMapped }: EndpointRules): string | null {
+  const sample = expandUrl(url, () => "x");
+  if (sample.kind === "refused") return sample.message;
+  const endpoint = judgeEndpoint(sample.text, address, isMapped);
+  return endpoint.kind === "refused" ? endpoint.message : null;
+}
 
 /** What is wrong with fields each by itself, beyond their bounds. Absent fields are not judged. */
-export function fieldProblems(change: JobChange, policy: AddressPolicy): ErrorDetail[] {
+export function fieldProblems(change: JobChange, rules: EndpointRules): ErrorDetail[] {
   const details: ErrorDetail[] = [];
   const refuse = (path: string, message: string | null): void => {
     if (message !== null) details.push({ path, message });
   };
-  for (const field of URL_FIELDS) {
+  for (const field of ENDPOINT_FIELDS) {
     const url = change[field];
-    if (typeof url === "string") refuse(field, checkAddress(url, policy));
+    if (typeof url === "string") refuse(field, endpointProblem(url, rules));
   }
+  if (typeof change.webhook_url === "string") refuse("webhook_url", checkAddress(change.webhook_url, rules.address));
   for (const field of CRON_FIELDS) {
     const cron = change[field];
     const parsed = typeof cron === "string" ? parseCron(cron) : null;
@@ -30,9 +52,9 @@ export function fieldProblems(change: JobChange, policy: AddressPolicy): ErrorDe
   if (change.timezone !== undefined && !isTimeZone(change.timezone)) {
     refuse("timezone", "must be an IANA time zone such as Europe/Berlin");
   }
-  for (const [field, what] of Object.entries(UNKNOWN_YET)) {
-    const id = change[field as keyof typeof UNKNOWN_YET];
-    if (typeof id === "string") refuse(field, `unknown ${what}`);
+  for (const [field, what] of Object.entries(NAMED)) {
+    const id = change[field as keyof typeof NAMED];
+    if (typeof id === "string" && !isUuid(id)) refuse(field, unknownNamed(what));
   }
   details.push(...schemaProblems(change.payload_schema));
   return details;

@@ -20,6 +20,9 @@ export type SecretField = "endpoint_signing_secret" | "webhook_secret" | `endpoi
 /** The additional data of a job's secret. Header names are compared without case. */
 export const secretAad = (jobId: string, field: SecretField): string => `job:${jobId}:${field.toLowerCase()}`;
 
+/** The additional data of an environment's variable. */
+export const variableAad = (environmentId: string, name: string): string => `environment:${environmentId}:${name}`;
+
 /**
  * Parses `ENCRYPTION_KEYS`: `id:base64(32 bytes)`, comma separated; the first seals, all of them open.
  *

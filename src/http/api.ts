@@ -1,8 +1,10 @@
 import type { z } from "@hono/zod-openapi";
 import type { ApiKeyRoutes } from "./routes/api-keys.ts";
 import type { BatchOperationRoutes } from "./routes/batch-operations.ts";
+import type { EnvironmentRoutes } from "./routes/environments.ts";
 import type { EventRoutes } from "./routes/events.ts";
 import type { HealthRoutes } from "./routes/health.ts";
+import type { JobGroupRoutes } from "./routes/job-groups.ts";
 import type { JobVersionRoutes } from "./routes/job-versions.ts";
 import type { JobRoutes } from "./routes/jobs.ts";
 import type { ProjectRoutes } from "./routes/projects.ts";
@@ -19,8 +21,10 @@ import type { item } from "./wire/item.ts";
 export type ApiRoutes =
   | ApiKeyRoutes
   | BatchOperationRoutes
+  | EnvironmentRoutes
   | EventRoutes
   | HealthRoutes
+  | JobGroupRoutes
   | JobVersionRoutes
   | JobRoutes
   | ProjectRoutes

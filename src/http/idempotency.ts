@@ -73,8 +73,16 @@ function namedProject(c: Context<AppEnv>, text: string): string | undefined {
   }
 }
 
+/** A secret is left out of what is kept; of a map of secrets the names stay. */
 function withoutSecrets(body: string, secretFields: readonly string[]): string {
   if (secretFields.length === 0) return body;
   const entries = Object.entries(JSON.parse(body) as Record<string, unknown>);
-  return JSON.stringify(Object.fromEntries(entries.filter(([name]) => !secretFields.includes(name))));
+  const kept = entries.flatMap(([name, value]) => {
+    if (!secretFields.includes(name)) return [[name, value]];
+    return typeof value === "object" && value !== null ? [[name, namesOf(value)]] : [];
+  });
+  return JSON.stringify(Object.fromEntries(kept));
 }
+
+const namesOf = (secrets: object): Record<string, null> =>
+  Object.fromEntries(Object.keys(secrets).map((name) => [name, null]));

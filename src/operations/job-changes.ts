@@ -5,18 +5,18 @@ import type { Job, JobSpec, JobVersion } from "../domain/job.ts";
 import type { Env } from "../env.ts";
 import { type JobUpdate, listUntold, markTold, type StoredJob, selectJob, updateJob } from "../store/jobs.ts";
 import { isUniqueViolation } from "../store/unique.ts";
+import { goneMeanwhile } from "./job-bindings.ts";
 import { configOf, forgetJob } from "./jobs.ts";
+import { slugTaken } from "./slugs.ts";
 
 /** Changes meet at a job's revision: the loser reads again and tries again, so often. */
 const TRIES = 5;
-const RETRY_SECS = 5;
+/** When a change that could not be told is worth another try. */
+export const RETRY_SECS = 5;
 
 /** `ver_` and 10 of `[0-9a-z]`. */
 const suffix = customAlphabet("0123456789abcdefghijklmnopqrstuvwxyz", 10);
 export const newVersionId = (): string => `ver_${suffix()}`;
-
-export const slugTaken = (slug: string): ApiError =>
-  new ApiError("conflict", `slug: ${slug} is taken`, { details: [{ path: "slug", message: "is taken" }] });
 
 /** What a change does to a job as it is now; null for nothing. */
 type Decide = (job: StoredJob) => Promise<Pick<JobUpdate, "version" | "paused" | "deleted"> | null>;
@@ -64,7 +64,7 @@ async function write(
     return await updateJob(env.DB, { id: present.id, from_revision: present.revision, actor, at: now, ...change });
   } catch (error) {
     if (isUniqueViolation(error, "jobs.slug")) throw slugTaken(change.version?.spec.slug ?? "");
-    throw error;
+    throw goneMeanwhile(error);
   }
 }
 
@@ -92,7 +92,8 @@ export async function tell(env: Env, job: StoredJob): Promise<void> {
   }
 }
 
-async function tellNow(env: Env, job: StoredJob): Promise<void> {
+/** Tells the coordinator, and notes that it knows. */
+export async function tellNow(env: Env, job: StoredJob): Promise<void> {
   const { revision } = await coordinatorOf(env, job.id).configure(configOf(job));
   await markTold(env.DB, job.id, Math.max(revision, job.revision));
 }

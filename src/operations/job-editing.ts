@@ -3,26 +3,27 @@ import { timeOf } from "../domain/id.ts";
 import type { Job, JobSpec } from "../domain/job.ts";
 import { JOB_DEFAULTS, type JobChange, jobShape } from "../domain/job-fields.ts";
 import { fieldProblems, jobProblems } from "../domain/job-rules.ts";
-import { numberedSlug, slugFrom } from "../domain/slug.ts";
 import { sameValue } from "../domain/version.ts";
 import type { Env } from "../env.ts";
 import * as store from "../store/jobs.ts";
 import { selectProject } from "../store/projects.ts";
 import type { Caller } from "./authorize.ts";
-import { changeJob, newVersionId, nextVersion, slugTaken, tell } from "./job-changes.ts";
-import { NO_SECRETS, resealFor, sealChange } from "./job-secrets.ts";
+import { bindingProblems, endpointRules, goneMeanwhile, mayUnbind } from "./job-bindings.ts";
+import { changeJob, newVersionId, nextVersion, tell } from "./job-changes.ts";
+import { NO_SECRETS, openHeaders, resealFor, sealChange } from "./job-secrets.ts";
 import { forgetJob, getVersion } from "./jobs.ts";
-import { settingsOf } from "./settings.ts";
-
-/** A made-up slug is tried with so many numbers behind it. */
-const SLUG_CHOICES = 50;
+import { underFreeSlug } from "./slugs.ts";
 
 /** What a job is created from: name and endpoint, and any other field. */
 export type NewJob = JobChange & Required<Pick<JobChange, "name" | "endpoint_url">>;
 
-/** The fields that are wrong by themselves, for an answer that names every one of them. */
-export const problemsOf = (env: Env, change: JobChange): ErrorDetail[] =>
-  fieldProblems(change, settingsOf(env).address);
+/**
+ * The fields that are wrong by themselves, for an answer that names every one of them.
+ *
+ * @param projectId null where it is not known yet: whose services may be called is judged later then.
+ */
+export const problemsOf = (env: Env, projectId: string | null, change: JobChange): ErrorDetail[] =>
+  fieldProblems(change, endpointRules(env, projectId));
 
 /**
  * Creates a job.
@@ -31,7 +32,11 @@ export const problemsOf = (env: Env, change: JobChange): ErrorDetail[] =>
  */
 export async function createJob(env: Env, caller: Caller, projectId: string, wanted: NewJob, id: string): Promise<Job> {
   const plain = { ...structuredClone(JOB_DEFAULTS), ...given(wanted) };
-  refuse([...problemsOf(env, wanted), ...jobProblems({ ...plain, ...NO_SECRETS })]);
+  refuse([
+    ...problemsOf(env, projectId, wanted),
+    ...jobProblems({ ...plain, ...NO_SECRETS }),
+    ...(await bindingProblems(env, projectId, plain, plain.endpoint_headers)),
+  ]);
   const sealed = await sealChange(env, id, wanted, NO_SECRETS);
   return insert(env, projectId, id, { ...plain, ...sealed }, wanted.slug, caller);
 }
@@ -45,24 +50,16 @@ async function insert(
   caller: Caller,
 ): Promise<Job> {
   if (!(await selectProject(env.DB, projectId))) throw notFound("project");
-  const made = slugFrom(spec.name, "job");
-  for (let choice = 1; ; choice++) {
-    const slug = wantedSlug ?? numberedSlug(made, choice);
-    const job = await store.insertJob(env.DB, {
-      id,
-      project_id: projectId,
-      version_id: newVersionId(),
-      spec: inModelOrder({ ...spec, slug }),
-      actor: caller.actorId,
-      at: timeOf(id),
+  return underFreeSlug({ name: spec.name, slug: wantedSlug }, "job", async (slug) => {
+    const row = { id, project_id: projectId, version_id: newVersionId(), actor: caller.actorId, at: timeOf(id) };
+    const job = await store.insertJob(env.DB, { ...row, spec: inModelOrder({ ...spec, slug }) }).catch((error) => {
+      throw goneMeanwhile(error);
     });
-    if (job) {
-      forgetJob(job);
-      await tell(env, job);
-      return job;
-    }
-    if (wantedSlug !== undefined || choice === SLUG_CHOICES) throw slugTaken(slug);
-  }
+    if (!job) return null;
+    forgetJob(job);
+    await tell(env, job);
+    return job;
+  });
 }
 
 /** The fields in the order of the model, for people who read it. */
@@ -93,7 +90,12 @@ export function editJob(
   return changeJob(env, job, ifRevision, caller.actorId, now, async (present) => {
     const before = present.current.spec;
     const plain = { ...before, ...wanted, ...secretsOf(before) };
-    refuse([...problemsOf(env, wanted), ...jobProblems(plain)]);
+    const problems = [...problemsOf(env, present.project_id, wanted), ...jobProblems(plain)];
+    if (mayUnbind(wanted)) {
+      const headers = await openHeaders(env, present.id, before, wanted.endpoint_headers);
+      problems.push(...(await bindingProblems(env, present.project_id, plain, headers)));
+    }
+    refuse(problems);
     const spec: JobSpec = { ...plain, ...(await sealChange(env, present.id, wanted, before)) };
     return sameValue(spec, before) ? null : { version: nextVersion(present, spec) };
   });
@@ -138,7 +140,12 @@ export function restoreVersion(env: Env, caller: Caller, job: Job, ref: string, 
   return changeJob(env, job, null, caller.actorId, now, async (present) => {
     const { spec } = await getVersion(env, present, ref);
     // The deployment may have become stricter since.
-    refuse(problemsOf(env, { ...spec, endpoint_headers: {} }));
+    const headers = await openHeaders(env, present.id, spec);
+    refuse([
+      ...problemsOf(env, present.project_id, { ...spec, endpoint_headers: {} }),
+      // What it named may have been deleted since.
+      ...(await bindingProblems(env, present.project_id, spec, headers)),
+    ]);
     return { version: nextVersion(present, spec) };
   });
 }

@@ -11,6 +11,9 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** Health looks at so many of the newest runs at most. */
 export const MAX_RECENT_RUNS = 10_000;
 
+/** The first id of the time that health looks back on. */
+export const recentSince = (now: number): string => firstIdAt(now - DAY_MS);
+
 export interface JobHealth extends LaneHealth {
   last_24h: RecentHealth;
 }
@@ -19,7 +22,7 @@ export interface JobHealth extends LaneHealth {
 export async function jobHealth(env: Env, job: Job, now: number): Promise<JobHealth> {
   const [live, recent] = await Promise.all([
     coordinatorOf(env, job.id).health(),
-    listRecentRuns(env.DB, job.id, firstIdAt(now - DAY_MS), MAX_RECENT_RUNS),
+    listRecentRuns(env.DB, job.id, recentSince(now), MAX_RECENT_RUNS),
   ]);
   return { ...live, last_24h: recentHealth(recent as RecentRun[]) };
 }

@@ -1,9 +1,9 @@
 import { type ErrorDetail, invalid } from "../domain/error.ts";
 import type { JobSpec, Sealed } from "../domain/job.ts";
 import type { JobChange } from "../domain/job-fields.ts";
-import { IV_BYTES, openSealed, type SecretField, sealSecret, secretAad } from "../domain/secret.ts";
+import { type SecretField, secretAad } from "../domain/secret.ts";
 import type { Env } from "../env.ts";
-import { withKeys } from "./sealing.ts";
+import { openFor, sealFor } from "./sealing.ts";
 
 /** The secrets of a job, as its spec keeps them. */
 export type SealedFields = Pick<JobSpec, "endpoint_headers" | "endpoint_signing_secret" | "webhook_secret">;
@@ -11,12 +11,10 @@ export type SealedFields = Pick<JobSpec, "endpoint_headers" | "endpoint_signing_
 export const NO_SECRETS: SealedFields = { endpoint_headers: {}, endpoint_signing_secret: null, webhook_secret: null };
 
 export const seal = (env: Env, jobId: string, field: SecretField, plain: string): Promise<Sealed> =>
-  withKeys(env, (keys) =>
-    sealSecret(keys, plain, secretAad(jobId, field), crypto.getRandomValues(new Uint8Array(IV_BYTES))),
-  );
+  sealFor(env, secretAad(jobId, field), plain);
 
 const open = (env: Env, jobId: string, field: SecretField, sealed: Sealed): Promise<string> =>
-  withKeys(env, (keys) => openSealed(keys, sealed, secretAad(jobId, field)));
+  openFor(env, secretAad(jobId, field), sealed);
 
 /** Seals a value, unless it is the one that is there: what does not change makes no version. */
 async function sealUnlessSame(
@@ -76,6 +74,23 @@ async function sealHeaders(
   }
   if (missing.length > 0) throw invalid(missing);
   return sealed;
+}
+
+/** The values of a job's headers as a change leaves them: those that it keeps are opened. */
+export async function openHeaders(
+  env: Env,
+  jobId: string,
+  present: SealedFields,
+  change?: Record<string, string | null>,
+): Promise<Record<string, string>> {
+  const kept = new Map(Object.entries(present.endpoint_headers).map(([name, sealed]) => [name.toLowerCase(), sealed]));
+  const wanted = change ?? Object.fromEntries(Object.keys(present.endpoint_headers).map((name) => [name, null]));
+  const values = Object.entries(wanted).map(async ([name, value]) => {
+    const sealed = kept.get(name.toLowerCase());
+    if (value !== null || sealed === undefined) return [name, value ?? ""];
+    return [name, await open(env, jobId, `endpoint_headers.${name}`, sealed)];
+  });
+  return Object.fromEntries(await Promise.all(values));
 }
 
 /** The secrets of one job, sealed anew for another. */

@@ -1,30 +1,22 @@
 import { ApiError, notFound } from "../domain/error.ts";
 import { timeOf } from "../domain/id.ts";
-import { numberedSlug, slugFrom } from "../domain/slug.ts";
 import type { Env } from "../env.ts";
 import * as store from "../store/projects.ts";
 import { isUniqueViolation } from "../store/unique.ts";
 import type { Caller } from "./authorize.ts";
+import { slugTaken, underFreeSlug } from "./slugs.ts";
 
 /** Times are Unix milliseconds. */
 export type Project = store.ProjectRow;
 
 export const DEFAULT_MAX_INVOCATIONS = 1000;
-/** A made-up slug is tried with so many numbers behind it. */
-const SLUG_CHOICES = 20;
-
-const slugTaken = (slug: string): ApiError =>
-  new ApiError("conflict", `slug: ${slug} is taken`, { details: [{ path: "slug", message: "is taken" }] });
-
 /** @param id of the new project; a repeat with the same id finds what the first one made. */
 export async function createProject(
   env: Env,
   wanted: { name: string; slug?: string; max_concurrent_invocations?: number },
   id: string,
 ): Promise<Project> {
-  const made = slugFrom(wanted.name, "project");
-  for (let choice = 1; ; choice++) {
-    const slug = wanted.slug ?? numberedSlug(made, choice);
+  return underFreeSlug(wanted, "project", async (slug) => {
     await store.insertProject(env.DB, {
       id,
       name: wanted.name,
@@ -32,10 +24,8 @@ export async function createProject(
       max_concurrent_invocations: wanted.max_concurrent_invocations ?? DEFAULT_MAX_INVOCATIONS,
       created_at: timeOf(id),
     });
-    const row = await store.selectProject(env.DB, id);
-    if (row) return row;
-    if (wanted.slug !== undefined || choice === SLUG_CHOICES) throw slugTaken(slug);
-  }
+    return store.selectProject(env.DB, id);
+  });
 }
 
 async function getById(env: Env, id: string): Promise<Project> {

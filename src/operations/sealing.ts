@@ -1,4 +1,6 @@
 import { ApiError } from "../domain/error.ts";
+import type { Sealed } from "../domain/job.ts";
+import { IV_BYTES, openSealed, sealSecret } from "../domain/secret.ts";
 import type { Env } from "../env.ts";
 import { settingsOf } from "./settings.ts";
 
@@ -21,3 +23,15 @@ export async function withKeys<T>(env: Env, work: (keys: string) => Promise<T>):
     throw unusable((error as Error).message);
   }
 }
+
+/**
+ * Encrypts a secret for the place that `aad` names; see domain/secret.
+ *
+ * @throws ApiError `unavailable` where the deployment's keys do not fit.
+ */
+export const sealFor = (env: Env, aad: string, plain: string): Promise<Sealed> =>
+  withKeys(env, (keys) => sealSecret(keys, plain, aad, crypto.getRandomValues(new Uint8Array(IV_BYTES))));
+
+/** @throws ApiError `unavailable` where the deployment's keys do not fit. */
+export const openFor = (env: Env, aad: string, sealed: Sealed): Promise<string> =>
+  withKeys(env, (keys) => openSealed(keys, sealed, aad));

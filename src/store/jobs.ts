@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, isNull, lt, or, type SQL, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, isNull, lt, or, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import type { Job, JobSpec } from "../domain/job.ts";
 import { jobs, jobVersions } from "./schema.ts";
@@ -166,6 +166,22 @@ export async function listUntold(db: D1Database, limit: number): Promise<StoredJ
   return rows.map(toJob);
 }
 
+/** A group's jobs beyond a job's number whose coordinators are behind, by number. */
+export async function listUntoldInGroup(
+  db: D1Database,
+  groupId: string,
+  after: number,
+  limit: number,
+): Promise<StoredJob[]> {
+  const rows = await drizzle(db)
+    .select()
+    .from(jobs)
+    .where(and(eq(jobs.group_id, groupId), sql`told_revision < revision`, gt(jobs.number, after)))
+    .orderBy(asc(jobs.number))
+    .limit(limit);
+  return rows.map(toJob);
+}
+
 export interface JobFilter {
   group_id?: string;
   environment_id?: string;
@@ -248,19 +264,44 @@ export function listVersions(
     .limit(page.limit + 1);
 }
 
+/** What health looks at of a run. */
+export interface RecentRunRow {
+  status: string;
+  started_at: number | null;
+  finished_at: number | null;
+}
+
+const RECENT_RUNS = `SELECT status, doc ->> '$.started_at' AS started_at, doc ->> '$.finished_at' AS finished_at
+  FROM runs WHERE job_id = ?1 AND id >= ?2 ORDER BY id DESC LIMIT ?3`;
+
 /** Status and times of a job's newest runs since an id, at most `limit` of them. */
 export async function listRecentRuns(
   db: D1Database,
   jobId: string,
   sinceId: string,
   limit: number,
-): Promise<{ status: string; started_at: number | null; finished_at: number | null }[]> {
-  const { results } = await db
-    .prepare(
-      `SELECT status, doc ->> '$.started_at' AS started_at, doc ->> '$.finished_at' AS finished_at
-       FROM runs WHERE job_id = ?1 AND id >= ?2 ORDER BY id DESC LIMIT ?3`,
-    )
-    .bind(jobId, sinceId, limit)
-    .all<{ status: string; started_at: number | null; finished_at: number | null }>();
+): Promise<RecentRunRow[]> {
+  const { results } = await db.prepare(RECENT_RUNS).bind(jobId, sinceId, limit).all<RecentRunRow>();
   return results;
+}
+
+/** Statements of one request to the database. */
+const JOBS_PER_REQUEST = 50;
+
+/** The same of several jobs: each has an equal share of `limit`, but at least a few. */
+export async function listRecentRunsOf(
+  db: D1Database,
+  jobIds: readonly string[],
+  sinceId: string,
+  limit: number,
+): Promise<RecentRunRow[]> {
+  const share = Math.max(10, Math.floor(limit / Math.max(1, jobIds.length)));
+  const rows: RecentRunRow[] = [];
+  for (let i = 0; i < jobIds.length; i += JOBS_PER_REQUEST) {
+    const statements = jobIds
+      .slice(i, i + JOBS_PER_REQUEST)
+      .map((id) => db.prepare(RECENT_RUNS).bind(id, sinceId, share));
+    for (const { results } of await db.batch<RecentRunRow>(statements)) rows.push(...results);
+  }
+  return rows;
 }

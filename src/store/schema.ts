@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
-import type { JobSpec } from "../domain/job.ts";
+import type { JobSpec, Sealed } from "../domain/job.ts";
 import type { Scope } from "../domain/scope.ts";
 
 /** What D1 owns, as `migrations/` makes it. The copies that the coordinators write stand in `run-schema`. */
@@ -61,6 +61,48 @@ export const jobs = sqliteTable(
     uniqueIndex("jobs_by_slug").on(t.project_id, t.slug).where(sql`deleted_at IS NULL`),
     index("jobs_by_project").on(t.project_id, t.id),
     index("jobs_untold").on(t.number).where(sql`told_revision < revision`),
+    index("jobs_by_environment").on(t.environment_id, t.id).where(sql`environment_id IS NOT NULL`),
+    index("jobs_by_group").on(t.group_id, t.id).where(sql`group_id IS NOT NULL`),
+  ],
+);
+
+export const environments = sqliteTable(
+  "environments",
+  {
+    id: text().primaryKey(),
+    project_id: text()
+      .notNull()
+      .references(() => projects.id),
+    name: text().notNull(),
+    slug: text().notNull(),
+    /** By name. */
+    variables: text({ mode: "json" }).$type<Record<string, Sealed>>().notNull(),
+    revision: integer().notNull(),
+    created_at: integer().notNull(),
+    updated_at: integer().notNull(),
+  },
+  (t) => [
+    uniqueIndex("environments_by_slug").on(t.project_id, t.slug),
+    index("environments_by_project").on(t.project_id, t.id),
+  ],
+);
+
+export const jobGroups = sqliteTable(
+  "job_groups",
+  {
+    id: text().primaryKey(),
+    project_id: text()
+      .notNull()
+      .references(() => projects.id),
+    name: text().notNull(),
+    slug: text().notNull(),
+    description: text(),
+    created_at: integer().notNull(),
+    updated_at: integer().notNull(),
+  },
+  (t) => [
+    uniqueIndex("job_groups_by_slug").on(t.project_id, t.slug),
+    index("job_groups_by_project").on(t.project_id, t.id),
   ],
 );
 

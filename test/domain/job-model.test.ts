@@ -17,7 +17,9 @@ const model = strictObject(
 function wrongPaths(change: Record<string, unknown>): string[] {
   const parsed = model.safeParse(change);
   if (!parsed.success) return detailsOf(parsed.error).map((d) => d.path);
-  return fieldProblems(parsed.data as JobChange, policy).map((d) => d.path);
+  return fieldProblems(parsed.data as JobChange, { address: policy, isMapped: (name) => name === "billing" }).map(
+    (d) => d.path,
+  );
 }
 
 const x = (length: number): string => "x".repeat(length);
@@ -30,8 +32,8 @@ const depth = (levels: number): unknown => (levels === 0 ? true : { not: depth(l
 
 /** Field, values that hold, values that do not. */
 const BOUNDS: [keyof typeof jobShape, unknown[], unknown[]][] = [
-  ["group_id", [null], ["g", 1]],
-  ["environment_id", [null], ["e", {}]],
+  ["group_id", [null, "019c2f6e-7d80-7a3b-9c55-0000000002a1"], ["g", 1]],
+  ["environment_id", [null, "019c2f6e-7d80-7a3b-9c55-0000000002a1"], ["e", {}]],
   ["name", [x(1), x(255), "Zoë 🚀"], ["", x(256), null, 1, "a\0b", "\ud800"]],
   ["slug", ["a", "0-9", x(128)], ["", x(129), "A", "a_b", "a b", "ä", "019c2f6e-7d80-7a3b-9c55-0000000002a1", null, 1]],
   ["description", [null, "", x(2000)], [x(2001), 1]],

@@ -90,6 +90,7 @@ describe("credentials", () => {
 
   test("each route wants its scope, and any other is 403", async () => {
     const job = await newJob(mine.key);
+    const group = (await ask("POST", "/v1/job-groups", { key: mine.key, body: { name: "g" } })).body;
     const wanted: [Scope | "admin", string, string, unknown?][] = [
       ["jobs:read", "GET", "/v1/jobs"],
       ["jobs:read", "GET", `/v1/jobs/${job.id}`],
@@ -102,6 +103,14 @@ describe("credentials", () => {
       ["jobs:write", "POST", `/v1/jobs/${job.id}/pause`],
       ["jobs:write", "POST", `/v1/jobs/${job.id}/resume`],
       ["jobs:write", "POST", `/v1/jobs/${job.id}/clone`, {}],
+      ["jobs:read", "GET", "/v1/environments"],
+      ["jobs:write", "POST", "/v1/environments", { name: "x" }],
+      ["jobs:read", "GET", "/v1/job-groups"],
+      ["jobs:write", "POST", "/v1/job-groups", { name: "x" }],
+      ["jobs:read", "GET", `/v1/job-groups/${group.id}/jobs`],
+      ["jobs:read", "GET", `/v1/job-groups/${group.id}/stats`],
+      ["jobs:write", "POST", `/v1/job-groups/${group.id}/pause-all`],
+      ["jobs:write", "POST", `/v1/job-groups/${group.id}/resume-all`],
       ["keys:manage", "GET", "/v1/api-keys"],
       ["admin", "POST", "/v1/projects", { name: "x" }],
       ["admin", "PATCH", `/v1/projects/${mine.id}`, {}],

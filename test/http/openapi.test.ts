@@ -218,9 +218,22 @@ test("a success of every route fits the document", async () => {
   const rotated = await use("POST /v1/api-keys/{id}/rotate", [issued.id], { body: { grace_period_secs: 5 } });
   await use("DELETE /v1/api-keys/{id}", [rotated.id]);
 
+  const environment = await use("POST /v1/environments", [], {
+    body: { name: "Staging", variables: { REGION: "eu" } },
+  });
+  await use("GET /v1/environments");
+  await use("GET /v1/environments/{id}", [environment.slug]);
+  await use("PATCH /v1/environments/{id}", [environment.id], { body: { variables: { REGION: null, TIER: "1" } } });
+  const group = await use("POST /v1/job-groups", [], { body: { name: "Mails", description: "All of them" } });
+  await use("GET /v1/job-groups");
+  await use("GET /v1/job-groups/{id}", [group.slug]);
+  await use("PATCH /v1/job-groups/{id}", [group.id], { body: { description: null } });
+
   const job = await use("POST /v1/jobs", [], {
     body: {
       name: "Documented",
+      environment_id: environment.id,
+      group_id: group.id,
       endpoint_url: "https://api.example.com/",
       endpoint_headers: { "X-A": "1" },
       webhook_secret: "s",
@@ -243,6 +256,9 @@ test("a success of every route fits the document", async () => {
   await use("POST /v1/jobs/{job}/versions/{version_id}/restore", [job.id, job.version_id]);
   await use("GET /v1/jobs/{job}/schedule", [job.id]);
   await use("POST /v1/jobs/{job}/resume", [job.id]);
+  await use("GET /v1/job-groups/{id}/jobs", [group.id]);
+  await use("POST /v1/job-groups/{id}/pause-all", [group.id]);
+  await use("POST /v1/job-groups/{id}/resume-all", [group.id]);
   // Nothing is called: what is triggered waits.
   await use("POST /v1/jobs/{job}/pause", [job.id]);
 
@@ -265,6 +281,7 @@ test("a success of every route fits the document", async () => {
   await use("GET /v1/batch-operations/{id}/items", [batch.batch_id]);
   await use("GET /v1/batch-operations");
   await use("GET /v1/jobs/{job}/health", [job.id]);
+  await use("GET /v1/job-groups/{id}/stats", [group.id]);
 
   await use("GET /v1/runs/{id}", [run.id]);
   await use("GET /v1/runs");
@@ -284,6 +301,10 @@ test("a success of every route fits the document", async () => {
   await use("GET /v1/runs/{id}/events", [run.id]);
   await use("POST /v1/batch-operations/{id}/stream-token", [batch.batch_id]);
   await use("POST /v1/runs/bulk-cancel", [], { body: { job_id: job.id, status: "queued" } });
+
+  await use("PATCH /v1/jobs/{job}", [job.id], { body: { environment_id: null, group_id: null } });
+  await use("DELETE /v1/environments/{id}", [environment.id]);
+  await use("DELETE /v1/job-groups/{id}", [group.id]);
 
   expect([...seen].sort()).toEqual(operations.map((o) => o.name).sort());
 });

@@ -125,7 +125,7 @@ function everyProblem(
   if (result.target === "json" && typeof data === "object" && data !== null) {
     const wrong = new Set(result.error.issues.map((issue) => issue.path[0]));
     const right = Object.entries(data).filter(([name]) => !wrong.has(name));
-    details.push(...editing.problemsOf(c.env, Object.fromEntries(right) as JobChange));
+    details.push(...editing.problemsOf(c.env, c.var.caller.projectId, Object.fromEntries(right) as JobChange));
   }
   throw invalid(details);
 }

@@ -130,3 +130,13 @@ export const idParam = (what: string) =>
       .max(64)
       .openapi({ param: { name: "id", in: "path" }, description: `The ${what}'s id.` }),
   });
+
+/** `{id}` in a path that takes a slug too. */
+export const refParam = (what: string) =>
+  z.object({
+    id: z
+      .string()
+      .min(1)
+      .max(128)
+      .openapi({ param: { name: "id", in: "path" }, description: `The ${what}'s id or slug.` }),
+  });

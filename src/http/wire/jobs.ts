@@ -106,6 +106,21 @@ const quantiles = z.object({
   p99: z.number().nullable(),
 });
 
+export const recentHealthWire = z
+  .object({
+    by_status: z.object(
+      Object.fromEntries(RUN_STATUSES.map((status) => [status, z.number().int()])) as Record<
+        (typeof RUN_STATUSES)[number],
+        z.ZodNumber
+      >,
+    ),
+    success_rate: z.number().nullable(),
+    duration_ms: quantiles,
+  })
+  .openapi({
+    description: "Of the runs created in the last 24 hours, the newest 10,000 at most; up to a second behind.",
+  });
+
 export const jobHealthWire = z
   .object({
     waiting: z.number().int(),
@@ -117,20 +132,7 @@ export const jobHealthWire = z
       .number()
       .int()
       .openapi({ description: "How many may be: the adaptive limit's present value, where there is one." }),
-    last_24h: z
-      .object({
-        by_status: z.object(
-          Object.fromEntries(RUN_STATUSES.map((status) => [status, z.number().int()])) as Record<
-            (typeof RUN_STATUSES)[number],
-            z.ZodNumber
-          >,
-        ),
-        success_rate: z.number().nullable(),
-        duration_ms: quantiles,
-      })
-      .openapi({
-        description: "Of the runs created in the last 24 hours, the newest 10,000 at most; up to a second behind.",
-      }),
+    last_24h: recentHealthWire,
   })
   .openapi("JobHealth");
 

@@ -1,0 +1,78 @@
+import { missingVariable } from "../domain/env-template.ts";
+import { type ErrorDetail, invalid } from "../domain/error.ts";
+import { isUuid } from "../domain/id.ts";
+import type { JobSpec } from "../domain/job.ts";
+import type { JobChange } from "../domain/job-fields.ts";
+import { type EndpointRules, unknownNamed } from "../domain/job-rules.ts";
+import type { Env } from "../env.ts";
+import { selectEnvironment } from "../store/environments.ts";
+import { selectGroup } from "../store/job-groups.ts";
+import { settingsOf } from "./settings.ts";
+
+/** What a job names outside of itself: a group, an environment and its variables, services. */
+
+/** @param projectId null where it is not known yet: every service counts as mapped. */
+export function endpointRules(env: Env, projectId: string | null): EndpointRules {
+  const settings = settingsOf(env);
+  return {
+    address: settings.address,
+    isMapped: (service) => projectId === null || settings.service(projectId, service) !== null,
+  };
+}
+
+/** The part of a job that names something else. */
+type Bound = Pick<JobSpec, "group_id" | "environment_id" | "endpoint_url" | "fallback_endpoint_url">;
+
+/** Whether a change touches what a job names; others need not look it up. */
+export const mayUnbind = (change: JobChange): boolean =>
+  (["group_id", "environment_id", "endpoint_url", "fallback_endpoint_url", "endpoint_headers"] as const).some(
+    (field) => change[field] !== undefined,
+  );
+
+/**
+ * Fields that name what is not there, or is another project's: group, environment, and variables of it. What is no id at
+ * all is `fieldProblems`' to say.
+ *
+ * @param headers their values in the clear; a null one is not judged.
+ */
+export async function bindingProblems(
+  env: Env,
+  projectId: string,
+  job: Bound,
+  headers: Record<string, string | null>,
+): Promise<ErrorDetail[]> {
+  const asked = (id: string | null): id is string => id !== null && isUuid(id);
+  const [group, environment] = await Promise.all([
+    asked(job.group_id) ? selectGroup(env.DB, job.group_id) : null,
+    asked(job.environment_id) ? selectEnvironment(env.DB, job.environment_id) : null,
+  ]);
+  const details: ErrorDetail[] = [];
+  if (asked(job.group_id) && group?.project_id !== projectId) {
+    details.push({ path: "group_id", message: unknownNamed("group") });
+  }
+  if (asked(job.environment_id) && environment?.project_id !== projectId) {
+    details.push({ path: "environment_id", message: unknownNamed("environment") });
+  }
+  if (job.environment_id !== null && environment?.project_id !== projectId) return details;
+  const variables = environment?.variables ?? {};
+  const has = (name: string): boolean => Object.hasOwn(variables, name);
+  const templates: [string, string | null][] = [
+    ["endpoint_url", job.endpoint_url],
+    ["fallback_endpoint_url", job.fallback_endpoint_url],
+    ...Object.entries(headers).map(([name, value]): [string, string | null] => [`endpoint_headers.${name}`, value]),
+  ];
+  for (const [path, template] of templates) {
+    const message = template === null ? null : missingVariable(template, has);
+    if (message !== null) details.push({ path, message });
+  }
+  return details;
+}
+
+/** The database's own word on a group or environment that was deleted while a job that names it was being saved. */
+export function goneMeanwhile(error: unknown): unknown {
+  for (let cause: unknown = error, depth = 0; cause instanceof Error && depth < 4; cause = cause.cause, depth++) {
+    const path = /unknown (environment_id|group_id)/.exec(cause.message)?.[1];
+    if (path !== undefined) return invalid([{ path, message: "was deleted just now" }]);
+  }
+  return error;
+}

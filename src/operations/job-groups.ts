@@ -1,0 +1,156 @@
+import { coordinatorOf } from "../coordinator/client.ts";
+import { ApiError, notFound } from "../domain/error.ts";
+import { isUuid, timeOf } from "../domain/id.ts";
+import { type RecentHealth, type RecentRun, recentHealth } from "../domain/job-health.ts";
+import type { Env } from "../env.ts";
+import * as store from "../store/job-groups.ts";
+import { listRecentRunsOf, listUntoldInGroup } from "../store/jobs.ts";
+import { selectProject } from "../store/projects.ts";
+import { isUniqueViolation } from "../store/unique.ts";
+import { type Caller, projectRequired, projectScope } from "./authorize.ts";
+import { RETRY_SECS, tellNow } from "./job-changes.ts";
+import { MAX_RECENT_RUNS, recentSince } from "./job-health.ts";
+import { refuseInUse } from "./job-users.ts";
+import { forgetJob } from "./jobs.ts";
+import { slugTaken, underFreeSlug } from "./slugs.ts";
+
+/** Times are Unix milliseconds. */
+export type JobGroup = store.JobGroupRow;
+
+/** Six connections may be open at once in one invocation. */
+const PARALLEL = 6;
+const JOBS_PER_PAGE = 100;
+
+/** @param id of the new group; a repeat with the same id finds what the first one made. */
+export async function createGroup(
+  env: Env,
+  projectId: string,
+  wanted: { name: string; slug?: string; description?: string | null },
+  id: string,
+): Promise<JobGroup> {
+  if (!(await selectProject(env.DB, projectId))) throw notFound("project");
+  const at = timeOf(id);
+  return underFreeSlug(wanted, "group", async (slug) => {
+    const row = { id, project_id: projectId, name: wanted.name, slug, description: wanted.description ?? null };
+    await store.insertGroup(env.DB, { ...row, created_at: at, updated_at: at });
+    return store.selectGroup(env.DB, id);
+  });
+}
+
+/**
+ * A group by id or slug.
+ *
+ * @param named the project that the request names.
+ * @throws ApiError `not_found`; `validation_failed` for a slug without a project.
+ */
+export async function findGroup(env: Env, caller: Caller, ref: string, named?: string): Promise<JobGroup> {
+  const projectId = projectScope(caller, named);
+  if (projectId === null && !isUuid(ref)) throw projectRequired();
+  const row = isUuid(ref)
+    ? await store.selectGroup(env.DB, ref)
+    : await store.selectGroupBySlug(env.DB, projectId ?? "", ref);
+  if (!row || (projectId !== null && row.project_id !== projectId)) throw notFound("group");
+  return row;
+}
+
+/** Newest first; one more than the limit where there is another page. */
+export const listGroups = (
+  env: Env,
+  projectId: string,
+  page: { limit: number; before: string | null },
+): Promise<JobGroup[]> => store.listGroups(env.DB, projectId, page);
+
+export async function updateGroup(
+  env: Env,
+  group: JobGroup,
+  change: { name?: string; slug?: string; description?: string | null },
+  now: number,
+): Promise<JobGroup> {
+  try {
+    const row = await store.updateGroup(env.DB, group.id, { ...change, updated_at: now });
+    if (!row) throw notFound("group");
+    return row;
+  } catch (error) {
+    if (isUniqueViolation(error, "job_groups.slug")) throw slugTaken(change.slug ?? group.slug);
+    throw error;
+  }
+}
+
+/** @throws ApiError `conflict` that names the jobs in it. */
+export async function deleteGroup(env: Env, group: JobGroup): Promise<void> {
+  refuseInUse("group", await store.deleteGroup(env.DB, group.id));
+}
+
+export interface GroupStats {
+  jobs: number;
+  waiting: number;
+  executing: number;
+  last_24h: RecentHealth;
+}
+
+/** What waits and executes now, by each job's own coordinator, and how the last 24 hours went, by the copy in D1. */
+export async function groupStats(env: Env, group: JobGroup, now: number): Promise<GroupStats> {
+  const jobs = await store.listGroupMembers(env.DB, group.id);
+  const [live, recent] = await Promise.all([
+    inParallel(jobs, (id) => coordinatorOf(env, id).health()),
+    listRecentRunsOf(env.DB, jobs, recentSince(now), MAX_RECENT_RUNS),
+  ]);
+  return {
+    jobs: jobs.length,
+    waiting: live.reduce((sum, health) => sum + health.waiting, 0),
+    executing: live.reduce((sum, health) => sum + health.executing, 0),
+    last_24h: recentHealth(recent as RecentRun[]),
+  };
+}
+
+/** Answers in the order of the items; a few are worked on at once. */
+async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let i = 0; i < items.length; i += PARALLEL) {
+    results.push(...(await Promise.all(items.slice(i, i + PARALLEL).map(work))));
+  }
+  return results;
+}
+
+/**
+ * Pauses or resumes every job of a group: all rows in one statement, then each coordinator is told.
+ *
+ * @returns how many jobs it changed.
+ * @throws ApiError `unavailable` where some coordinator could not be told: its change is saved, and the sweeper will tell it.
+ */
+export async function pauseGroup(
+  env: Env,
+  caller: Caller,
+  group: JobGroup,
+  paused: boolean,
+  now: number,
+): Promise<{ changed: number }> {
+  const changed = await store.pauseGroup(env.DB, group.id, { paused, actor: caller.actorId, at: now });
+  let untold = 0;
+  for (let after = 0; ; ) {
+    const page = await listUntoldInGroup(env.DB, group.id, after, JOBS_PER_PAGE);
+    for (const job of page) forgetJob(job);
+    const told = await inParallel(page, (job) => tellNow(env, job).then(...saying(job.id)));
+    untold += told.filter((isTold) => !isTold).length;
+    const last = page.at(-1);
+    if (last === undefined || page.length < JOBS_PER_PAGE) break;
+    after = last.number;
+  }
+  if (untold === 0) return { changed };
+  throw new ApiError(
+    "unavailable",
+    `the change is saved, but is not in force yet for ${untold} jobs; it will be shortly`,
+    {
+      retryAfterSecs: RETRY_SECS,
+    },
+  );
+}
+
+/** One job's outage must not leave the others untold. */
+const saying = (job: string): [() => boolean, (error: unknown) => boolean] => [
+  () => true,
+  (error) => {
+    console.error(JSON.stringify({ event: "job_untold", job_id: job, error: String(error) }));
+    return false;
+  },
+];
