@@ -2,12 +2,19 @@ import { bill } from "./coordinator/bill.ts";
 import { handleBatch } from "./delivery/consumer.ts";
 import type { Env } from "./env.ts";
 import { createApp } from "./http/app.ts";
+import { actingAs } from "./http/auth.ts";
 import { answerDrained } from "./http/drained-request.ts";
+import { entrypointOver } from "./rpc/entrypoint.ts";
 import { everyMinute } from "./schedule/minute.ts";
 
 export { JobCoordinator } from "./coordinator/job-coordinator.ts";
 
 const app = createApp();
+
+/** What other Workers call over a service binding. */
+export class Sluice extends entrypointOver((request, caller, env, ctx) =>
+  app.fetch(actingAs(request, caller), env, ctx),
+) {}
 
 /** Development only: `GET /__dev/counters`, what the work has cost, for the benchmark. */
 const isCounters = (request: Request, env: Env): boolean =>

@@ -31,7 +31,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   workflows: ["domain", "env.ts", ...withDoors("workflows")],
   operations: ["domain", "store", "env.ts", ...DOORS.map((door) => `coordinator/${door}`), "imports", "workflows"],
   http: ["domain", "operations", "env.ts"],
-  rpc: ["domain", "operations", "env.ts"],
+  // The methods' types are the routes' and stand with the client, for callers to import.
+  rpc: ["domain", "operations", "env.ts", "client", "http/api.ts"],
   schedule: ["domain", "operations", "env.ts"],
   cli: ["client"],
   // Types alone: what the routes say of themselves.

@@ -3,10 +3,10 @@ import type { Scope } from "../domain/scope.ts";
 
 /** Who asks. `projectId` is null for the admin, who belongs to none and may do everything. */
 export interface Caller {
-  kind: "admin" | "key";
+  kind: "admin" | "key" | "service";
   projectId: string | null;
   scopes: readonly Scope[];
-  /** What `created_by` keeps: `apikey:<id>`, `admin` or what the admin's `X-Actor-Id` says. */
+  /** What `created_by` keeps: `apikey:<id>`, `service:<name>`, `admin` or what the admin's `X-Actor-Id` says. */
   actorId: string;
 }
 

@@ -14,6 +14,10 @@ export async function selectProject(db: D1Database, id: string): Promise<Project
   return (await drizzle(db).select().from(projects).where(eq(projects.id, id)).get()) ?? null;
 }
 
+export async function selectProjectBySlug(db: D1Database, slug: string): Promise<ProjectRow | null> {
+  return (await drizzle(db).select().from(projects).where(eq(projects.slug, slug)).get()) ?? null;
+}
+
 /** Newest first, one row more than `limit` where there are more. `only`: the one project that a key may see. */
 export function listProjects(
   db: D1Database,

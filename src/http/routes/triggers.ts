@@ -254,7 +254,7 @@ function isLines(c: Context<AppEnv>): boolean {
 function originOf(c: Context<AppEnv>, triggeredBy: "api" | "bulk"): Origin {
   const traceparent = c.req.header("traceparent");
   return {
-    triggered_by: triggeredBy,
+    triggered_by: c.var.caller.kind === "service" ? "rpc" : triggeredBy,
     created_by: c.var.caller.actorId,
     traceparent:
       traceparent !== undefined && parseTraceparent(traceparent)
