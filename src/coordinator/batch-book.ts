@@ -14,7 +14,7 @@ import type {
   StoredAnswer,
 } from "./protocol.ts";
 import { seal } from "./seal.ts";
-import { startBatchSweep } from "./sweep.ts";
+import { startBatchSweep, sweepStopped } from "./sweep.ts";
 
 /** A request that has added nothing for this long is taken for dead, and another with its key may go on. */
 const REQUEST_SILENCE_MS = 10_000;
@@ -173,6 +173,19 @@ export function cancelBatch(lane: Lane, id: string, now: number): BatchAnswer {
   return { kind: "batch", batch: record(lane, batch, now) };
 }
 
+/** Nothing of a paused batch starts; what executes goes on. Doing it again changes nothing. */
+export function pauseBatch(lane: Lane, id: string, paused: boolean, now: number): BatchAnswer {
+  const batch = findBatch(lane, id);
+  if (batch === null) return { kind: "not_found" };
+  if (batch.finished_at !== null) return { kind: "finished" };
+  if (batch.paused !== paused) {
+    batch.paused = paused;
+    lane.pending.batches.add(batch);
+    if (!paused) lane.scheduler.wake(`batch:${batch.seq}`);
+  }
+  return { kind: "batch", batch: record(lane, batch, now) };
+}
+
 export function patchBatch(
   lane: Lane,
   id: string,
@@ -188,5 +201,7 @@ export function patchBatch(
   if (patch.metadata !== undefined) batch.metadata = patch.metadata;
   lane.pending.batches.add(batch);
   lane.scheduler.wake(`batch:${batch.seq}`);
+  lane.stopBeyondThreshold(batch);
+  sweepStopped(lane, now);
   return { kind: "batch", batch: record(lane, batch, now) };
 }

@@ -11,6 +11,7 @@ import {
   findBatch,
   openBatch,
   patchBatch,
+  pauseBatch,
   releaseBatch,
   resumeBatch,
   sealBatch,
@@ -188,6 +189,10 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
 
   async cancelBatch(id: string): Promise<BatchAnswer> {
     return this.ifThere<BatchAnswer>({ kind: "not_found" }, (lane, now) => cancelBatch(lane, id, now));
+  }
+
+  async pauseBatch(id: string, paused: boolean): Promise<BatchAnswer> {
+    return this.ifThere<BatchAnswer>({ kind: "not_found" }, (lane, now) => pauseBatch(lane, id, paused, now));
   }
 
   async cancelWhere(filter: { status: RunStatus | null }): Promise<{ operation_id: string }> {

@@ -246,10 +246,14 @@ export class Lane {
     if (from !== null) batch.counts[from] -= 1;
     batch.counts[to] += 1;
     this.pending.batches.add(batch);
-    if (isTerminal(to) && !batch.stopped && exceedsThreshold(batch)) {
-      batch.stopped = true;
-      this.pending.stopped.push(batch);
-    }
+    if (isTerminal(to)) this.stopBeyondThreshold(batch);
+  }
+
+  /** Nothing more of a batch starts once too much of it has failed. */
+  stopBeyondThreshold(batch: Batch): void {
+    if (batch.stopped || !exceedsThreshold(batch)) return;
+    batch.stopped = true;
+    this.pending.stopped.push(batch);
   }
 
   /** A living run has changed: its copy, if it has one or will have in a moment, is behind. */

@@ -307,6 +307,7 @@ export interface CoordinatorApi {
   /** Up to 500 at once; answers in order. */
   cancelRuns(ids: string[]): Promise<CancelAnswer[]>;
   cancelBatch(id: string): Promise<BatchAnswer>;
+  pauseBatch(id: string, paused: boolean): Promise<BatchAnswer>;
   /** Cancels every waiting run (of a status), in effect at once, swept in the background. */
   cancelWhere(filter: { status: RunStatus | null }): Promise<{ operation_id: string }>;
   patchBatch(id: string, patch: BatchPatch): Promise<BatchAnswer | { kind: "precondition_failed"; ver: number }>;

@@ -2,6 +2,7 @@ import type { RunStatus } from "../domain/run.ts";
 import type { Batch } from "./batch.ts";
 import type { Lane } from "./lane.ts";
 import type { LedgerRun } from "./ledger.ts";
+import { seal } from "./seal.ts";
 import { finishHeld, finishWaiting } from "./settle.ts";
 
 /** Ledger rows a step looks at: a step is one transaction. */
@@ -39,9 +40,12 @@ export function startBatchSweep(lane: Lane, batch: Batch, now: number): void {
   stepSweeps(lane, now, 1);
 }
 
-/** Cancels what waits of the batches that this transaction has stopped. */
+/** Cancels what waits of the batches that this transaction has stopped. They take no more items, so that they can end. */
 export function sweepStopped(lane: Lane, now: number): void {
-  for (const batch of lane.pending.stopped.splice(0)) startBatchSweep(lane, batch, now);
+  for (const batch of lane.pending.stopped.splice(0)) {
+    if (!batch.sealed) seal(lane, batch, now);
+    startBatchSweep(lane, batch, now);
+  }
 }
 
 /** Cancels what waits of the whole lane, or what has a status. */

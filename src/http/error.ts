@@ -20,6 +20,8 @@ export function respondWithError(error: unknown, c: Context<AppEnv>): Response {
   );
   response.headers.set("X-Request-Id", c.var.requestId);
   if (failure.retryAfterSecs !== null) response.headers.set("Retry-After", String(failure.retryAfterSecs));
+  // Known to clients that would try a 409 again of themselves.
+  if (failure.code === "conflict" && failure.retryAfterSecs === null) response.headers.set("X-Should-Retry", "false");
   if (failure.code === "authentication_required") response.headers.set("WWW-Authenticate", "Bearer");
   return response;
 }

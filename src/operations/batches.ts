@@ -1,5 +1,5 @@
 import { coordinatorOf } from "../coordinator/client.ts";
-import type { BatchPatch } from "../coordinator/protocol.ts";
+import type { BatchAnswer, BatchPatch, CoordinatorApi } from "../coordinator/protocol.ts";
 import type { BatchRecord } from "../domain/batch.ts";
 import { ApiError, assertNever, notFound } from "../domain/error.ts";
 import type { Env } from "../env.ts";
@@ -101,9 +101,34 @@ export async function patchBatch(
  *
  * @throws ApiError `not_found`; `conflict` for a finished batch.
  */
-export async function cancelBatch(env: Env, caller: Caller, id: string, project?: string): Promise<BatchRecord> {
+export const cancelBatch = (env: Env, caller: Caller, id: string, project?: string): Promise<BatchRecord> =>
+  steer(env, caller, id, project, (coordinator) => coordinator.cancelBatch(id));
+
+/**
+ * Pauses a batch: nothing more of it starts, what executes goes on.
+ *
+ * @throws ApiError `not_found`; `conflict` for a finished batch.
+ */
+export const pauseBatch = (env: Env, caller: Caller, id: string, project?: string): Promise<BatchRecord> =>
+  steer(env, caller, id, project, (coordinator) => coordinator.pauseBatch(id, true));
+
+/**
+ * Lets a paused batch go on.
+ *
+ * @throws ApiError `not_found`; `conflict` for a finished batch.
+ */
+export const resumeBatch = (env: Env, caller: Caller, id: string, project?: string): Promise<BatchRecord> =>
+  steer(env, caller, id, project, (coordinator) => coordinator.pauseBatch(id, false));
+
+async function steer(
+  env: Env,
+  caller: Caller,
+  id: string,
+  project: string | undefined,
+  ask: (coordinator: CoordinatorApi) => Promise<BatchAnswer>,
+): Promise<BatchRecord> {
   const home = await homeOf(env, caller, id, WHAT, project);
-  const answer = await coordinatorOf(env, home.id).cancelBatch(id);
+  const answer = await ask(coordinatorOf(env, home.id));
   switch (answer.kind) {
     case "batch":
       return answer.batch;

@@ -177,6 +177,7 @@ export class Intake {
       epoch: 1,
       sealed: false,
       canceled: false,
+      paused: false,
       stopped: false,
       max,
       threshold: failure_threshold,

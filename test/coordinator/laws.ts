@@ -107,6 +107,8 @@ export async function holdsInTheEnd(play: Play): Promise<void> {
   for (const batch of reference.batches) {
     await world.stub.sealBatch(batch.id, null);
     batch.sealed = true;
+    await world.stub.pauseBatch(batch.id, false);
+    batch.paused = false;
   }
   reference.conclude(play.now);
   const until = play.now + 2 * HOURS_MS;

@@ -33,6 +33,7 @@ export interface RefBatch {
   epoch: number;
   sealed: boolean;
   canceled: boolean;
+  paused: boolean;
   stopped: boolean;
   max: number | null;
   threshold: { percent: number; min_items: number } | null;

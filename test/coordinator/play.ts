@@ -91,6 +91,8 @@ export class Play {
         return this.cancelRuns(step.which);
       case "cancel_batch":
         return this.cancelBatch(step.which);
+      case "pause_batch":
+        return this.pauseBatch(step.which, step.paused);
       case "cancel_where":
         await this.world.stub.cancelWhere({ status: step.status });
         if (step.status === "dequeued" || step.status === "executing") {
@@ -188,6 +190,20 @@ export class Play {
     this.watchBatch(answer.batch, batch);
   }
 
+  private async pauseBatch(which: number, paused: boolean): Promise<void> {
+    const batch = this.batch(which);
+    if (!batch) return;
+    const answer = await this.world.stub.pauseBatch(batch.id, paused);
+    if (batch.finishedAt !== null) {
+      expect(["finished", "not_found"]).toContain(answer.kind);
+      return;
+    }
+    batch.paused = paused;
+    if (answer.kind !== "batch") throw new Error(`not paused: ${JSON.stringify(answer)}`);
+    expect(answer.batch.status === "paused").toBe(paused && !batch.canceled && !batch.stopped);
+    this.watchBatch(answer.batch, batch);
+  }
+
   private async patchBatch(step: Step & { do: "patch_batch" }): Promise<void> {
     const batch = this.batch(step.which);
     if (!batch) return;
@@ -202,6 +218,8 @@ export class Play {
     else {
       batch.max = step.max;
       batch.threshold = failure_threshold;
+      this.reference.stopBeyondThreshold(batch);
+      this.reference.conclude(this.now);
       if (answer.kind !== "batch") throw new Error(`not patched: ${JSON.stringify(answer)}`);
       expect(answer.batch.ver).toBeGreaterThan(before.ver);
       this.watchBatch(answer.batch, batch);

@@ -95,8 +95,11 @@ export class Reference {
   private end(run: RefRun, status: RunStatus): void {
     if (isTerminal(run.status)) throw new Error(`run ${run.seq} ends as ${status}, and was ${run.status}`);
     run.status = status;
-    const batch = run.batch;
-    if (batch === null || batch.stopped || batch.threshold === null) return;
+    if (run.batch !== null) this.stopBeyondThreshold(run.batch);
+  }
+
+  stopBeyondThreshold(batch: RefBatch): void {
+    if (batch.stopped || batch.threshold === null) return;
     const counts = this.counts(batch);
     const failed = failedCount(counts);
     const finished = failed + counts.completed;
@@ -108,7 +111,10 @@ export class Reference {
   /** What follows every transaction: stopped batches are emptied, ends are stamped. */
   conclude(now: number): void {
     for (const batch of this.batches) {
-      if (batch.stopped) this.cancelWaiting((run) => run.batch === batch);
+      if (batch.stopped) {
+        batch.sealed = true;
+        this.cancelWaiting((run) => run.batch === batch);
+      }
       const counts = this.counts(batch);
       const alive = counts.delayed + counts.queued + counts.dequeued + counts.executing;
       if (batch.sealed && alive === 0) batch.finishedAt ??= now;
@@ -311,7 +317,7 @@ export class Reference {
     if (isKeyFull) return false;
     const batch = run.batch;
     if (batch === null) return true;
-    if (batch.canceled || batch.stopped) return false;
+    if (batch.canceled || batch.stopped || batch.paused) return false;
     return batch.max === null || this.heldOf(batch) < batch.max;
   }
 

@@ -71,6 +71,7 @@ export type Step =
   | { do: "late"; which: number; result: ResultKind }
   | { do: "cancel_runs"; which: number[] }
   | { do: "cancel_batch"; which: number }
+  | { do: "pause_batch"; which: number; paused: boolean }
   | { do: "cancel_where"; status: "delayed" | "queued" | "dequeued" | "executing" | null }
   | { do: "patch_batch"; which: number; max: number | null; threshold: number | null; match: boolean }
   /** Time passes, and alarms fire when they are due. */
@@ -210,6 +211,7 @@ const weighted: [number, fc.Arbitrary<Step>][] = [
   [2, fc.record({ do: fc.constant("late"), which, result })],
   [1, fc.record({ do: fc.constant("cancel_runs"), which: fc.array(which, { minLength: 1, maxLength: 4 }) })],
   [1, fc.record({ do: fc.constant("cancel_batch"), which })],
+  [1, fc.record({ do: fc.constant("pause_batch"), which, paused: fc.boolean() })],
   [
     1,
     fc.record({

@@ -278,6 +278,8 @@ test("a success of every route fits the document", async () => {
   await use("PATCH /v1/batch-operations/{id}", [batch.batch_id], {
     body: { max_concurrency: 2, metadata: { a: "b" } },
   });
+  await use("POST /v1/batch-operations/{id}/pause", [batch.batch_id]);
+  await use("POST /v1/batch-operations/{id}/resume", [batch.batch_id]);
   await use("GET /v1/batch-operations/{id}/items", [batch.batch_id]);
   await use("GET /v1/batch-operations");
   await use("GET /v1/jobs/{job}/health", [job.id]);

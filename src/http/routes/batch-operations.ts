@@ -1,6 +1,14 @@
 import { createRoute } from "@hono/zod-openapi";
 import { resolveProject } from "../../operations/authorize.ts";
-import { cancelBatch, getBatch, pageOfBatches, pageOfItems, patchBatch } from "../../operations/batches.ts";
+import {
+  cancelBatch,
+  getBatch,
+  pageOfBatches,
+  pageOfItems,
+  patchBatch,
+  pauseBatch,
+  resumeBatch,
+} from "../../operations/batches.ts";
 import { copyAsOf } from "../../operations/copy.ts";
 import { secured, writes } from "../auth.ts";
 import type { App } from "../context.ts";
@@ -83,7 +91,36 @@ const cancel = createRoute({
 });
 
 /** What the typed client is typed by. */
-export type BatchOperationRoutes = typeof list | typeof get | typeof patch | typeof items | typeof cancel;
+const pause = createRoute({
+  method: "post",
+  path: "/v1/batch-operations/{id}/pause",
+  tags,
+  summary: "Pause a batch operation",
+  description: "Nothing more of it starts; what executes goes on and is counted. 409 once it is finished.",
+  ...secured("runs:write"),
+  request: { params: idParam("batch operation"), query: projectQuery },
+  responses: { 200: json(batchOperation, "The batch operation, with `ETag`"), ...errors(404, 409, 422) },
+});
+
+const resume = createRoute({
+  method: "post",
+  path: "/v1/batch-operations/{id}/resume",
+  tags,
+  summary: "Resume a paused batch operation",
+  description: "409 once it is finished.",
+  ...secured("runs:write"),
+  request: { params: idParam("batch operation"), query: projectQuery },
+  responses: { 200: json(batchOperation, "The batch operation, with `ETag`"), ...errors(404, 409, 422) },
+});
+
+export type BatchOperationRoutes =
+  | typeof list
+  | typeof get
+  | typeof patch
+  | typeof items
+  | typeof cancel
+  | typeof pause
+  | typeof resume;
 
 export function registerBatchOperations(app: App): void {
   app.openapi(list, async (c) => {
@@ -121,6 +158,16 @@ export function registerBatchOperations(app: App): void {
 
   app.openapi(cancel, async (c) => {
     const batch = await cancelBatch(c.env, c.var.caller, c.req.valid("param").id, c.req.valid("query").project_id);
+    return c.json(batchToWire(batch), 200, { ETag: batchEtag(batch) });
+  });
+
+  app.openapi(pause, async (c) => {
+    const batch = await pauseBatch(c.env, c.var.caller, c.req.valid("param").id, c.req.valid("query").project_id);
+    return c.json(batchToWire(batch), 200, { ETag: batchEtag(batch) });
+  });
+
+  app.openapi(resume, async (c) => {
+    const batch = await resumeBatch(c.env, c.var.caller, c.req.valid("param").id, c.req.valid("query").project_id);
     return c.json(batchToWire(batch), 200, { ETag: batchEtag(batch) });
   });
 }
