@@ -4,8 +4,10 @@ import type { Env } from "./env.ts";
 import { createApp } from "./http/app.ts";
 import { actingAs } from "./http/auth.ts";
 import { answerDrained } from "./http/drained-request.ts";
+import { batchToWire } from "./http/wire/batch-operations.ts";
 import { entrypointOver } from "./rpc/entrypoint.ts";
 import { everyMinute } from "./schedule/minute.ts";
+import { handleRings } from "./webhooks/consumer.ts";
 
 export { JobCoordinator } from "./coordinator/job-coordinator.ts";
 
@@ -20,12 +22,19 @@ export class Sluice extends entrypointOver((request, caller, env, ctx) =>
 const isCounters = (request: Request, env: Env): boolean =>
   env.ENVIRONMENT === "development" && new URL(request.url).pathname === "/__dev/counters";
 
+/** A tenant's queues have its name before these. */
+async function answerQueue(batch: MessageBatch, env: Env, ctx: ExecutionContext): Promise<void> {
+  if (batch.queue.endsWith("-deliveries")) return handleBatch(batch, env, ctx);
+  if (batch.queue.endsWith("-webhooks")) return handleRings(batch, env, ctx, batchToWire);
+  throw new Error(`nobody answers the queue ${batch.queue}`);
+}
+
 export default {
   fetch(request, env, ctx) {
     if (isCounters(request, env)) return Response.json(bill);
     if (env.ENVIRONMENT !== "development") return app.fetch(request, env, ctx);
     return answerDrained(request, (drained) => app.fetch(drained, env, ctx));
   },
-  queue: handleBatch,
+  queue: answerQueue,
   scheduled: everyMinute,
 } satisfies ExportedHandler<Env>;

@@ -26,10 +26,13 @@ const MAY_IMPORT: Record<string, string[]> = {
   store: ["domain", "env.ts"],
   coordinator: ["domain", "env.ts", "store/projection.ts", ...withDoors("coordinator")],
   delivery: ["domain", "env.ts", ...withDoors("delivery")],
-  webhooks: ["domain", "env.ts", ...withDoors("webhooks")],
+  webhooks: ["domain", "env.ts", "store/webhook-queue.ts", ...withDoors("webhooks")],
   imports: ["domain", "env.ts", ...withDoors("imports")],
   workflows: ["domain", "env.ts", ...withDoors("workflows")],
-  operations: ["domain", "store", "env.ts", ...DOORS.map((door) => `coordinator/${door}`), "imports", "workflows"],
+  operations: [
+    ...["domain", "store", "env.ts", ...DOORS.map((door) => `coordinator/${door}`), "webhooks/protocol.ts"],
+    ...["imports", "workflows"],
+  ],
   http: ["domain", "operations", "env.ts"],
   // The methods' types are the routes' and stand with the client, for callers to import.
   rpc: ["domain", "operations", "env.ts", "client", "http/api.ts"],

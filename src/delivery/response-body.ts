@@ -1,3 +1,4 @@
+import { readTextAtMost } from "../domain/bounded-text.ts";
 import { MAX_EXCERPT_BYTES } from "../domain/call.ts";
 import { MAX_BODY_BYTES } from "../domain/run.ts";
 
@@ -52,27 +53,6 @@ export function resultOf(text: string, cut: boolean): Result {
   return { result: cutJsonString(text), truncated: true };
 }
 
-/** Reads at most `limit` bytes as UTF-8 and cancels the rest; a character cut in half at the limit is left out. */
-async function readText(body: ReadableStream<Uint8Array>, limit: number): Promise<{ text: string; cut: boolean }> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let text = "";
-  let bytes = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return { text: text + decoder.decode(), cut: false };
-    const room = limit - bytes;
-    if (value.length > room) {
-      text += decoder.decode(value.subarray(0, room), { stream: true });
-      // The connection is given up; what its other end says to that changes nothing.
-      reader.cancel().catch(() => undefined);
-      return { text, cut: true };
-    }
-    bytes += value.length;
-    text += decoder.decode(value, { stream: true });
-  }
-}
-
 /** The size a body announces; null where it does not, or where it is compressed and will grow. */
 function announcedBytes(response: Response): number | null {
   const length = response.headers.get("content-length");
@@ -89,7 +69,7 @@ export async function readResult(response: Response): Promise<Result> {
   if (response.body === null) return NOTHING;
   const announced = announcedBytes(response);
   if (announced !== null && announced <= MAX_BODY_BYTES) return resultOf(await response.text(), false);
-  const { text, cut } = await readText(response.body, MAX_BODY_BYTES);
+  const { text, cut } = await readTextAtMost(response.body, MAX_BODY_BYTES);
   return resultOf(text, cut);
 }
 
@@ -99,7 +79,7 @@ export async function readExcerpt(response: Response): Promise<string> {
   try {
     const announced = announcedBytes(response);
     if (announced !== null && announced <= MAX_EXCERPT_BYTES) return await response.text();
-    return (await readText(response.body, MAX_EXCERPT_BYTES)).text;
+    return (await readTextAtMost(response.body, MAX_EXCERPT_BYTES)).text;
   } catch {
     return "";
   }

@@ -11,6 +11,7 @@ import type { ProjectRoutes } from "./routes/projects.ts";
 import type { RunSteeringRoutes } from "./routes/run-steering.ts";
 import type { RunRoutes } from "./routes/runs.ts";
 import type { TriggerRoutes } from "./routes/triggers.ts";
+import type { WebhookDeliveryRoutes } from "./routes/webhook-deliveries.ts";
 import type { WhoamiRoutes } from "./routes/whoami.ts";
 import type { item } from "./wire/item.ts";
 
@@ -31,6 +32,7 @@ export type ApiRoutes =
   | RunSteeringRoutes
   | RunRoutes
   | TriggerRoutes
+  | WebhookDeliveryRoutes
   | WhoamiRoutes;
 
 /** An item of a trigger as a caller writes it: the routes read it from raw bytes, so their schemas only name it. */

@@ -17,6 +17,7 @@ import { registerProjects } from "./routes/projects.ts";
 import { registerRunSteering } from "./routes/run-steering.ts";
 import { registerRuns } from "./routes/runs.ts";
 import { registerTriggers } from "./routes/triggers.ts";
+import { registerWebhookDeliveries } from "./routes/webhook-deliveries.ts";
 import { registerWhoami } from "./routes/whoami.ts";
 
 /** What a caller may name a request with. */
@@ -65,6 +66,7 @@ export function createApp(): App {
   registerJobGroups(app);
   registerRunSteering(app);
   registerRuns(app);
+  registerWebhookDeliveries(app);
   registerTriggers(app);
   registerBatchOperations(app);
   registerEvents(app);

@@ -1,5 +1,5 @@
 import { type Schema, Validator } from "@cfworker/json-schema";
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { beforeAll, describe, expect, inject, test, vi } from "vitest";
 import { createApp } from "../../src/http/app.ts";
 import { type Answer, ask, newProject, type Question } from "./ask.ts";
 
@@ -236,7 +236,8 @@ test("a success of every route fits the document", async () => {
       group_id: group.id,
       endpoint_url: "https://api.example.com/",
       endpoint_headers: { "X-A": "1" },
-      webhook_secret: "s",
+      webhook_secret: "a secret",
+      webhook_url: `${inject("endpointUrl")}/ok?webhooks=documented`,
       cron: "0 9 * * *",
       payload_schema: { type: "object" },
       adaptive_concurrency: { min: 1, max: 5 },
@@ -295,6 +296,14 @@ test("a success of every route fits the document", async () => {
     expect(body.payload).not.toBeNull();
   });
   const replayed = await use("POST /v1/runs/{id}/replay", [run.id]);
+  const told = await vi.waitFor(async () => {
+    const { body } = await ask("GET", `/v1/webhook-deliveries?run_id=${run.id}`, { key: project.key });
+    expect(body.data).toHaveLength(1);
+    return body.data[0];
+  });
+  await use("GET /v1/webhook-deliveries");
+  await use("GET /v1/webhook-deliveries/{id}", [told.id]);
+  await use("POST /v1/webhook-deliveries/{id}/retry", [told.id]);
   await use("POST /v1/runs/bulk-cancel", [], { body: { run_ids: [run.id, ABSENT] } });
   await use("POST /v1/runs/bulk-replay", [], { body: { run_ids: [run.id, ABSENT] } });
   await use("DELETE /v1/runs/{id}", [replayed.id]);

@@ -1,0 +1,163 @@
+import { attemptOf, judgeTry, type SendOutcome } from "../domain/webhook.ts";
+import { type Env, parseSettings } from "../env.ts";
+import {
+  type DueDelivery,
+  dueDeliveries,
+  holdReceiver,
+  noteRing,
+  type Receiver,
+  releaseReceiver,
+  reportTries,
+  type TryReport,
+} from "../store/webhook-queue.ts";
+import { LetterBook, type ShowBatch } from "./letter.ts";
+import { SEND_TIMEOUT_MS, send } from "./send.ts";
+
+/** Calls of one receiver at once: it is somebody's server, and one of many. */
+const WIDTH = 10;
+/** Webhooks read at once. */
+const PAGE = 32;
+/** No call is begun later than this: the others in the queue want their turn. */
+const LEAVE_AFTER_MS = 20_000;
+/** It is let go by then, whatever happens to its holder: the last call, and time to report it. */
+const HELD_MS = LEAVE_AFTER_MS + SEND_TIMEOUT_MS + 10_000;
+/** Reports wait this long for company, or for so many. */
+const REPORT_AFTER_MS = 500;
+const REPORT_ROWS = 50;
+/** While calls are in flight, what has become due is looked for this often. */
+const LOOK_EVERY_MS = 1_000;
+/** The clocks of those who wrote a time may be ahead of ours by so much. */
+const CLOCK_SLACK_MS = 250;
+/** A queue holds a message back no longer than 12 hours; what is due later is left to the sweeper. */
+const MAX_RING_DELAY_MS = 12 * 3_600_000;
+const REPORT_TRIES = 5;
+
+/**
+ * Calls one receiver for the webhooks that are due, a bounded number at once, until there are none or it is time to go. One
+ * that another invocation is calling is left to that one.
+ *
+ * @throws what D1 throws; tries that could not be reported are made again then.
+ */
+export async function callReceiver(receiver: Receiver, env: Env, showBatch: ShowBatch): Promise<void> {
+  const { bootId } = parseSettings(env);
+  const holder = `${bootId ?? ""}#${crypto.randomUUID()}`;
+  const now = Date.now();
+  if (!(await holdReceiver(env.DB, receiver, holder, bootId, now, now + HELD_MS))) return;
+  try {
+    await new Calls(receiver, env, showBatch).make();
+  } finally {
+    await leave(receiver, holder, env);
+  }
+}
+
+/** Whoever rang in vain meanwhile is answered now: what is due rings again, at once or when it is time. */
+async function leave(receiver: Receiver, holder: string, env: Env): Promise<void> {
+  const next = await releaseReceiver(env.DB, receiver, holder);
+  if (next === null) return;
+  const now = Date.now();
+  const body = { v: 1, ...receiver } as const;
+  if (next <= now) await env.WEBHOOKS.send(body);
+  else if (next - now <= MAX_RING_DELAY_MS && (await noteRing(env.DB, receiver, next, now))) {
+    await env.WEBHOOKS.send(body, { delaySeconds: Math.ceil((next - now) / 1000) });
+  }
+}
+
+/** The calls of one invocation. */
+class Calls {
+  private readonly receiver: Receiver;
+  private readonly env: Env;
+  private readonly letters: LetterBook;
+  private readonly width: number;
+  private readonly leaveAt = Date.now() + LEAVE_AFTER_MS;
+  private readonly inFlight = new Map<string, Promise<void>>();
+  private ready: DueDelivery[] = [];
+  private lookAt = 0;
+  private reports: TryReport[] = [];
+  private oldestReportAt = 0;
+
+  constructor(receiver: Receiver, env: Env, showBatch: ShowBatch) {
+    const settings = parseSettings(env);
+    this.receiver = receiver;
+    this.env = env;
+    this.letters = new LetterBook(env, settings, receiver, showBatch);
+    this.width = Math.min(WIDTH, settings.pumpWidth);
+  }
+
+  async make(): Promise<void> {
+    for (;;) {
+      const now = Date.now();
+      if (now < this.leaveAt) {
+        if (this.ready.length === 0 && now >= this.lookAt) await this.look(now);
+        while (this.inFlight.size < this.width && this.begin(this.ready.shift()));
+      }
+      if (this.inFlight.size === 0) break;
+      await this.aCallOr(REPORT_AFTER_MS);
+      await this.report(false);
+    }
+    await this.report(true);
+  }
+
+  private async look(now: number): Promise<void> {
+    const busy = [...this.inFlight.keys(), ...this.reports.map(({ id }) => id)];
+    this.ready = await dueDeliveries(this.env.DB, this.receiver, busy, now + CLOCK_SLACK_MS, PAGE);
+    // A full page has a successor: asked for as soon as it is used up.
+    this.lookAt = this.ready.length < PAGE ? now + LOOK_EVERY_MS : 0;
+  }
+
+  private begin(delivery: DueDelivery | undefined): boolean {
+    if (delivery === undefined) return false;
+    this.inFlight.set(delivery.id, this.try(delivery));
+    return true;
+  }
+
+  private async try(delivery: DueDelivery): Promise<void> {
+    const at = Date.now();
+    const outcome = await this.outcomeOf(delivery, at);
+    const now = Date.now();
+    if (this.reports.length === 0) this.oldestReportAt = now;
+    this.reports.push({
+      id: delivery.id,
+      round: delivery.round,
+      attempt: attemptOf(outcome, at),
+      verdict: judgeTry(outcome, delivery.tries + 1, now, Math.random()),
+    });
+    this.inFlight.delete(delivery.id);
+  }
+
+  private async outcomeOf(delivery: DueDelivery, now: number): Promise<SendOutcome> {
+    try {
+      const letter = await this.letters.write(delivery, now);
+      return "kind" in letter ? letter : await send(letter);
+    } catch (error) {
+      // A key that is missing, R2 out of reach: ours to mend, and there is a day for it.
+      console.error(JSON.stringify({ event: "webhook_not_prepared", delivery: delivery.id, error: String(error) }));
+      return { kind: "failed", message: "could not be prepared on our side" };
+    }
+  }
+
+  private async aCallOr(ms: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
+    await Promise.race([...this.inFlight.values(), patience]);
+    clearTimeout(timer);
+  }
+
+  private async report(isLast: boolean): Promise<void> {
+    const isDue = this.reports.length >= REPORT_ROWS || Date.now() - this.oldestReportAt >= REPORT_AFTER_MS;
+    if (this.reports.length === 0 || !(isLast || isDue)) return;
+    const sent = this.reports.slice();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await reportTries(this.env.DB, this.receiver.project_id, sent);
+        break;
+      } catch (error) {
+        if (attempt === REPORT_TRIES) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
+      }
+    }
+    this.reports = this.reports.slice(sent.length);
+    this.oldestReportAt = Date.now();
+  }
+}
