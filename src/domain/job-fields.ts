@@ -3,6 +3,7 @@ import { MAX_URL } from "./address.ts";
 import { HEADER_VALUE, headerTemplateProblem } from "./env-template.ts";
 import { headerProblem } from "./header-rules.ts";
 import type { StatusPattern } from "./job.ts";
+import { secretProblem } from "./signature.ts";
 import { isSlug } from "./slug.ts";
 import { strictObject } from "./strict.ts";
 
@@ -76,6 +77,14 @@ const headerValue = z
     if (problem !== null) ctx.addIssue({ code: "custom", message: problem });
   });
 
+export const MAX_SECRET = 512;
+
+/** For a secret that signs: one that is too short, or no base64 where it says so. */
+export function refuseWeakSecret(secret: string, ctx: z.RefinementCtx): void {
+  const message = secretProblem(secret);
+  if (message !== null) ctx.addIssue({ code: "custom", message });
+}
+
 /** Extra headers. Null keeps the value that is there. */
 const headersField = z
   .record(z.string(), headerValue.nullable())
@@ -94,7 +103,11 @@ const headersField = z
       "the value that is there.",
   );
 
-const secret = (what: string) => text(1, 512).nullable().describe(`${what} Write-only, encrypted at rest.`);
+const secret = (what: string) =>
+  text(1, MAX_SECRET)
+    .superRefine(refuseWeakSecret)
+    .nullable()
+    .describe(`${what} At least 8 characters, or base64 behind \`whsec_\`. Write-only, encrypted at rest.`);
 
 const rateLimit = strictObject({
   name: text(1, 64).refine((name) => !name.includes(":"), "must not contain a colon"),

@@ -24,6 +24,19 @@ function decodeBase64(text: string): Uint8Array | null {
   }
 }
 
+/** Shorter ones can be guessed from a single signature. In characters, or in bytes behind `whsec_`. */
+const MIN_SECRET = 8;
+
+/** What is wrong with a new secret; null where nothing is. */
+export function secretProblem(secret: string): string | null {
+  if (!secret.startsWith(STANDARD_PREFIX)) {
+    return secret.length < MIN_SECRET ? `must have at least ${MIN_SECRET} characters` : null;
+  }
+  const behind = decodeBase64(secret.slice(STANDARD_PREFIX.length));
+  if (behind === null) return "must have base64 behind whsec_";
+  return behind.length < MIN_SECRET ? `must have at least ${MIN_SECRET} bytes of base64 behind whsec_` : null;
+}
+
 const importKey = (bytes: Uint8Array): Promise<CryptoKey> =>
   crypto.subtle.importKey("raw", bytes, HMAC, false, ["sign", "verify"]);
 

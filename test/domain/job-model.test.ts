@@ -123,8 +123,16 @@ const BOUNDS: [keyof typeof jobShape, unknown[], unknown[]][] = [
       [],
     ],
   ],
-  ["endpoint_signing_secret", [null, x(1), x(512)], ["", x(513), 1]],
-  ["webhook_secret", [null, x(1), x(512)], ["", x(513), 1]],
+  [
+    "endpoint_signing_secret",
+    [null, x(8), x(512), "whsec_MfKQ9r8GKYo="],
+    ["", x(7), x(513), 1, "whsec_no base64", "whsec_AAAA"],
+  ],
+  [
+    "webhook_secret",
+    [null, x(8), x(512), "whsec_MfKQ9r8GKYo="],
+    ["", x(7), x(513), 1, "whsec_no base64", "whsec_AAAA"],
+  ],
   [
     "success_statuses",
     [null, ["2xx", 409], [100, 599], list(100, (i) => 200 + i)],

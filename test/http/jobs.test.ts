@@ -76,8 +76,8 @@ describe("a job", () => {
   test("keeps every field as it was given, and shows no secret", async () => {
     const secrets = {
       endpoint_headers: { "X-Api-Key": "hush-1" },
-      endpoint_signing_secret: "hush-2",
-      webhook_secret: "hush-3",
+      endpoint_signing_secret: "hush-hush-2",
+      webhook_secret: "hush-hush-3",
     };
     const made = await post("/v1/jobs", { ...FULL, ...secrets });
     expect(made.status).toBe(201);
@@ -205,13 +205,13 @@ describe("a change", () => {
     const job = await newJob(key, {
       payload_schema: { type: "object", title: "t" },
       endpoint_headers: { "X-A": "1" },
-      webhook_secret: "s",
+      webhook_secret: "a secret",
     });
     for (const nothing of [
       {},
       { name: job.name },
       { payload_schema: { title: "t", type: "object" } },
-      { endpoint_headers: { "X-A": "1" }, webhook_secret: "s" },
+      { endpoint_headers: { "X-A": "1" }, webhook_secret: "a secret" },
       { endpoint_headers: { "X-A": null } },
     ]) {
       const answer = await patch(job, nothing);
@@ -293,13 +293,13 @@ describe("secrets", () => {
     expect(after["x-a"]).toBe(before["X-A"]);
     const missing = await patch(job, { endpoint_headers: { "X-B": null } });
     expect([missing.status, paths(missing)]).toEqual([422, ["endpoint_headers.X-B"]]);
-    const cleared = await patch(job, { endpoint_headers: {}, webhook_secret: "now" });
+    const cleared = await patch(job, { endpoint_headers: {}, webhook_secret: "a new one" });
     expect(cleared.body).toMatchObject({ endpoint_headers: {}, webhook_secret_set: true });
     expect((await patch(job, { webhook_secret: null })).body.webhook_secret_set).toBe(false);
   });
 
   test("go along with a clone, sealed anew", async () => {
-    const job = await newJob(key, { endpoint_headers: { "X-A": "one" }, endpoint_signing_secret: "two" });
+    const job = await newJob(key, { endpoint_headers: { "X-A": "one" }, endpoint_signing_secret: "two-two-two" });
     const clone = (await post(`/v1/jobs/${job.id}/clone`, { name: "The clone", slug: "the-clone" })).body;
     expect(clone).toMatchObject({
       endpoint_headers: { "X-A": null },
@@ -319,8 +319,8 @@ describe("secrets", () => {
       const with_ = (body: object) =>
         askWith({ ENCRYPTION_KEYS }, "POST", "/v1/jobs", { key, body: { name: "n", endpoint_url: ENDPOINT, ...body } });
       for (const secret of [
-        { webhook_secret: "s" },
-        { endpoint_signing_secret: "s" },
+        { webhook_secret: "a secret" },
+        { endpoint_signing_secret: "a secret" },
         { endpoint_headers: { "X-A": "s" } },
       ]) {
         const answer = await with_(secret);

@@ -261,7 +261,7 @@ describe("a JSON bulk", () => {
 
   test("its options may stand before or behind its items, and are those of the batch", async () => {
     const options =
-      '"max_concurrency":7,"failure_threshold":{"percent":5,"min_items":10},"metadata":{"a":"b"},"webhook_url":"https://x.example/h","webhook_secret":"s3cret"';
+      '"max_concurrency":7,"failure_threshold":{"percent":5,"min_items":10},"metadata":{"a":"b"},"webhook_url":"https://x.example/h","webhook_secret":"my-s3cret"';
     for (const body of [`{${options},"items":[{}]}`, `{"items":[{}],${options}}`]) {
       const answer = await world.bulk(body);
       expect(answer.status).toBe(201);
@@ -285,6 +285,8 @@ describe("a JSON bulk", () => {
       ["failure_threshold.percent", "failure_threshold.min_items"],
     ],
     [{ items: [{}], webhook_url: "http://127.0.0.1:80/" }, ["webhook_url"]],
+    [{ items: [{}], webhook_secret: "7 chars" }, ["webhook_secret"]],
+    [{ items: [{}], webhook_secret: "whsec_not base64" }, ["webhook_secret"]],
     ['{"items":[{}],"items":[]}', ["items"]],
     ["5", ["body"]],
   ])("%j is refused as a whole", async (body, paths) => {

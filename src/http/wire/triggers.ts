@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { ApiError, type ErrorDetail, invalid } from "../../domain/error.ts";
+import { MAX_SECRET, refuseWeakSecret } from "../../domain/job-fields.ts";
 import { cutElements, cutObject, isMalformed, parsed, type Spans } from "../../domain/json-cut.ts";
 import { nearest } from "../../domain/nearest.ts";
 import { detailsOf, strictObject } from "../../domain/strict.ts";
@@ -11,7 +12,6 @@ import { item } from "./item.ts";
 
 export const MAX_JSON_ITEMS = 10_000;
 export const MAX_JSON_BYTES = 16 * 1024 * 1024;
-const MAX_SECRET_CHARS = 4096;
 
 const options = {
   max_concurrency: maxConcurrency().optional(),
@@ -24,8 +24,8 @@ const bodyFields = {
   ...options,
   webhook_secret: z
     .string()
-    .min(1)
-    .max(MAX_SECRET_CHARS)
+    .max(MAX_SECRET)
+    .superRefine(refuseWeakSecret)
     .nullable()
     .optional()
     .openapi({ description: "Signs what is sent to `webhook_url`. Never shown." }),
