@@ -27,11 +27,25 @@ export default defineConfig(async () => {
               main: "./src/index.ts",
               wrangler: { configPath: "./wrangler.toml" },
               miniflare: {
+                serviceBindings: { BILLING: "billing" },
+                workers: [
+                  {
+                    name: "billing",
+                    modules: true,
+                    scriptPath: "./test/fixtures/service/billing.mjs",
+                    compatibilityDate: "2026-08-15",
+                  },
+                ],
                 bindings: {
                   ENVIRONMENT: "development",
                   ALLOW_LOOPBACK_ENDPOINTS: "true",
                   ADMIN_TOKEN: "test-admin-token-0123456789abcdef0123456789",
                   ENCRYPTION_KEYS: "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+                  // `private` is mapped for a project that is nobody's.
+                  SERVICE_ENDPOINTS: JSON.stringify({
+                    billing: { binding: "BILLING", projects: "*" },
+                    private: { binding: "BILLING", projects: ["019c2f6e-7d80-7a3b-9c55-0000000002a1"] },
+                  }),
                   TEST_MIGRATIONS: migrations,
                   // How long the models play; see test/coordinator/lane.test.ts.
                   MODEL_RUNS: process.env.MODEL_RUNS ?? "",

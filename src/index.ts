@@ -7,6 +7,7 @@ import { answerDrained } from "./http/drained-request.ts";
 import { batchToWire } from "./http/wire/batch-operations.ts";
 import { entrypointOver } from "./rpc/entrypoint.ts";
 import { everyMinute } from "./schedule/minute.ts";
+import { selectEnvironment } from "./store/environments.ts";
 import { handleRings } from "./webhooks/consumer.ts";
 
 export { JobCoordinator } from "./coordinator/job-coordinator.ts";
@@ -24,7 +25,7 @@ const isCounters = (request: Request, env: Env): boolean =>
 
 /** A tenant's queues have its name before these. */
 async function answerQueue(batch: MessageBatch, env: Env, ctx: ExecutionContext): Promise<void> {
-  if (batch.queue.endsWith("-deliveries")) return handleBatch(batch, env, ctx);
+  if (batch.queue.endsWith("-deliveries")) return handleBatch(batch, env, ctx, (id) => selectEnvironment(env.DB, id));
   if (batch.queue.endsWith("-webhooks")) return handleRings(batch, env, ctx, batchToWire);
   throw new Error(`nobody answers the queue ${batch.queue}`);
 }

@@ -180,6 +180,8 @@ export interface CallReport {
   started_at: number | null;
   finished_at: number;
   outcome: CallOutcome;
+  /** The job's environment gives it a fallback, whether its version has one or not. */
+  environment_fallback?: boolean;
 }
 
 /** One call to make. */

@@ -28,7 +28,7 @@ export function settleReport(lane: Lane, held: Held, run: LedgerRun, report: Cal
   stampStart(lane, held, report.started_at, at.now);
   lane.release(held);
   lane.leases.get(held.nonce)?.held.delete(held.seq);
-  settleOutcome(lane, held, run, report.outcome, report.finished_at, at);
+  settleOutcome(lane, held, run, report, at);
 }
 
 /**
@@ -39,7 +39,7 @@ export function settleLoss(lane: Lane, held: Held, run: LedgerRun, at: Instant):
   lane.limits.settle(held, held.startBy);
   vanished(lane, held);
   lane.release(held);
-  settleOutcome(lane, held, run, { kind: "lost" }, at.now, at);
+  settleOutcome(lane, held, run, { outcome: { kind: "lost" }, finished_at: at.now }, at);
 }
 
 /** What a report says of the start: rate windows count it from then on, or not at all. */
@@ -62,16 +62,17 @@ function settleOutcome(
   lane: Lane,
   held: Held,
   run: LedgerRun,
-  outcome: CallOutcome | { kind: "lost" },
-  finishedAt: number,
+  report: Pick<CallReport, "finished_at" | "environment_fallback"> & { outcome: CallOutcome | { kind: "lost" } },
   at: Instant,
 ): void {
+  const { outcome, finished_at: finishedAt, environment_fallback } = report;
   const { spec } = lane.version(held.version);
   const settlement = settle({
     rules: spec,
     attempt: held.attempt,
     max_attempts: run.doc.max ?? spec.max_attempts,
     fallback: held.fallback,
+    environment_fallback,
     lost: run.doc.lost ?? 0,
     outcome,
     now: at.now,

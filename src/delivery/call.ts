@@ -7,6 +7,8 @@ import { readExcerpt, readResult } from "./response-body.ts";
 /** One call, down to its last byte. The address has been checked. */
 export interface PreparedCall {
   url: string;
+  /** The Worker to call; null: the network. */
+  service: Fetcher | null;
   method: string;
   headers: Record<string, string>;
   /** The payload as it was sent to us. */
@@ -37,13 +39,9 @@ function connectionLost(error: unknown): CallOutcome {
 }
 
 async function converse(call: PreparedCall, signal: AbortSignal): Promise<CallOutcome> {
-  const response = await fetch(call.url, {
-    method: call.method,
-    headers: call.headers,
-    body: call.body,
-    redirect: "manual",
-    signal,
-  });
+  const { method, headers, body } = call;
+  const init: RequestInit = { method, headers, body, redirect: "manual", signal };
+  const response = await (call.service === null ? fetch(call.url, init) : call.service.fetch(call.url, init));
   const http_status = response.status;
   if (isSuccess(call.success, http_status)) {
     const { result, truncated } = await readResult(response);

@@ -3,6 +3,7 @@ import { type CallGrant, type CallPlan, type Ticket, ticketSchema } from "../coo
 import { type Env, parseSettings, type Settings } from "../env.ts";
 import { beginCall } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
+import { EnvironmentBook, type ReadEnvironment, type Variables } from "./environments.ts";
 import { type OpenPlan, openPlan, prepareCall } from "./plan.ts";
 import { type Clock, type GrantedJob, type Prepared, type PumpEnd, pump } from "./pump.ts";
 
@@ -19,34 +20,39 @@ const clock: Clock = {
 const logFault = (event: string, fields: Record<string, unknown>, error: unknown): void =>
   console.error(JSON.stringify({ level: "error", event, ...fields, error: String(error) }));
 
-/** Opens each version's plan once, and makes calls from grants. */
-function planBook(settings: Settings) {
-  const open = new Map<number, Promise<OpenPlan>>();
+/** Opens each version's plan once for each state of its environment, and makes calls from grants. */
+function planBook(settings: Settings, read: ReadEnvironment) {
+  const open = new Map<number, { variables: Variables | null; plan: Promise<OpenPlan> }>();
+  const environments = new EnvironmentBook(settings, read);
   const deadlines = new Deadlines();
-  const opened = (plan: CallPlan, job: GrantedJob): Promise<OpenPlan> => {
+  const opened = async (plan: CallPlan, job: GrantedJob): Promise<OpenPlan> => {
+    const id = plan.environment_id;
+    const variables = id === null ? null : await environments.variables(job.project_id, id, Date.now());
     const known = open.get(plan.version);
-    if (known) return known;
-    const opening = openPlan(plan, job, settings);
-    open.set(plan.version, opening);
+    if (known && known.variables === variables) return known.plan;
+    const opening = openPlan(plan, job, settings, variables);
+    open.set(plan.version, { variables, plan: opening });
     return opening;
   };
   return async (grant: CallGrant, plan: CallPlan | undefined, job: GrantedJob): Promise<Prepared> => {
     if (!plan) throw new Error(`version ${grant.version} was granted without its plan`);
-    const call = await prepareCall(await opened(plan, job), grant, job, Date.now());
+    const openedPlan = await opened(plan, job);
+    const call = await prepareCall(openedPlan, grant, job, Date.now());
+    const { environmentFallback } = openedPlan;
     return "url" in call
-      ? { kind: "ready", begin: () => beginCall(call, deadlines) }
+      ? { kind: "ready", begin: () => beginCall(call, deadlines), environmentFallback }
       : { kind: "ended", outcome: call };
   };
 }
 
 /** Follows one ticket: asks the job's coordinator for work, does it, reports it, until there is none or it is time to go. */
-export function consume(ticket: Ticket, env: Env): Promise<PumpEnd> {
+export function consume(ticket: Ticket, env: Env, read: ReadEnvironment): Promise<PumpEnd> {
   const settings = parseSettings(env);
   const coordinator = coordinatorOf(env, ticket.job, ticket.lane);
   const told = new Set<string>();
   return pump({
     exchange: (request) => coordinator.exchange(request),
-    prepare: planBook(settings),
+    prepare: planBook(settings, read),
     clock,
     fault: (error) => {
       // A secret that does not open fails every call of its version: said once an invocation.
@@ -62,7 +68,7 @@ export function consume(ticket: Ticket, env: Env): Promise<PumpEnd> {
   });
 }
 
-async function handleMessage(message: Message, env: Env, ctx: ExecutionContext): Promise<void> {
+async function handleMessage(message: Message, env: Env, ctx: ExecutionContext, read: ReadEnvironment): Promise<void> {
   const ticket = ticketSchema.safeParse(message.body);
   if (!ticket.success) {
     logFault("ticket.invalid", { message: message.id }, ticket.error.message);
@@ -70,7 +76,7 @@ async function handleMessage(message: Message, env: Env, ctx: ExecutionContext):
     return;
   }
   const { job, lane } = ticket.data;
-  const work = consume(ticket.data, env).then((end) => {
+  const work = consume(ticket.data, env, read).then((end) => {
     if (end !== "done") logFault("consumer.cut_off", { job, lane }, end);
     return end;
   });
@@ -86,6 +92,11 @@ async function handleMessage(message: Message, env: Env, ctx: ExecutionContext):
 }
 
 /** The queue's handler: every message is a ticket. */
-export async function handleBatch(batch: MessageBatch, env: Env, ctx: ExecutionContext): Promise<void> {
-  await Promise.all(batch.messages.map((message) => handleMessage(message, env, ctx)));
+export async function handleBatch(
+  batch: MessageBatch,
+  env: Env,
+  ctx: ExecutionContext,
+  read: ReadEnvironment,
+): Promise<void> {
+  await Promise.all(batch.messages.map((message) => handleMessage(message, env, ctx, read)));
 }

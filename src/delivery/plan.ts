@@ -1,22 +1,30 @@
 import type { CallGrant, CallPlan } from "../coordinator/protocol.ts";
-import { checkAddress } from "../domain/address.ts";
 import type { CallOutcome } from "../domain/call.ts";
+import { expandHeader, expandUrl, type Lookup } from "../domain/env-template.ts";
+import { ENDPOINT_VARIABLE, FALLBACK_VARIABLE } from "../domain/environment-rules.ts";
+import { headerProblem } from "../domain/header-rules.ts";
 import { ledgerId } from "../domain/id.ts";
 import { openSealed, type SecretField, secretAad } from "../domain/secret.ts";
+import { judgeEndpoint } from "../domain/service-endpoint.ts";
 import { type SigningKeys, signatureHeaders, signingKeys } from "../domain/signature.ts";
 import type { StatusRules } from "../domain/status-pattern.ts";
 import { newTraceparent, parseTraceparent } from "../domain/traceparent.ts";
 import type { Settings } from "../env.ts";
 import type { PreparedCall } from "./call.ts";
+import type { Variables } from "./environments.ts";
 import type { GrantedJob } from "./pump.ts";
 
-type Target = { kind: "allowed"; url: string } | { kind: "blocked"; message: string };
+type Blocked = Extract<CallOutcome, { kind: "blocked" }>;
+/** `service`: the Worker that is called instead of the network. */
+type Target = { kind: "allowed"; url: string; service: Fetcher | null } | Blocked;
 
 /** A plan with its secrets open and its addresses judged: made once an invocation, used for every call. */
 export interface OpenPlan {
   method: string;
   primary: Target;
   fallback: Target;
+  /** The environment gives the job a fallback. */
+  environmentFallback: boolean;
   /** The headers that all of a version's calls share. */
   headers: Record<string, string>;
   signing: SigningKeys | null;
@@ -25,52 +33,68 @@ export interface OpenPlan {
   goodTrace: string | null;
 }
 
-/** Names that a job's own headers may not take from us, compared without case. */
-const OURS = new Set([
-  "content-type",
-  "x-run-id",
-  "x-job-id",
-  "x-job-slug",
-  "x-job-version",
-  "x-batch-id",
-  "x-batch-index",
-  "x-attempt",
-  "idempotency-key",
-  "traceparent",
-  "webhook-id",
-  "webhook-timestamp",
-  "webhook-signature",
-]);
+const blocked = (message: string): Blocked => ({ kind: "blocked", message });
 
-const isOurs = (name: string): boolean => OURS.has(name.toLowerCase()) || /^x-strait-/i.test(name);
+function judgeTarget(template: string | null, lookup: Lookup, job: GrantedJob, settings: Settings): Target {
+  if (template === null) return blocked("no address");
+  const expansion = expandUrl(template, lookup);
+  if (expansion.kind === "refused") return blocked(`the address ${expansion.message}`);
+  const service = (name: string): Fetcher | null => settings.service(job.project_id, name);
+  const endpoint = judgeEndpoint(expansion.text, settings.address, (name) => service(name) !== null);
+  if (endpoint.kind === "refused") return blocked(`the address ${endpoint.message}`);
+  return { kind: "allowed", url: endpoint.url, service: endpoint.service === null ? null : service(endpoint.service) };
+}
 
-function judgeTarget(url: string | null, settings: Settings): Target {
-  if (url === null) return { kind: "blocked", message: "no address" };
-  const refusal = checkAddress(url, settings.address);
-  return refusal === null ? { kind: "allowed", url } : { kind: "blocked", message: `the address ${refusal}` };
+type OwnHeaders = { kind: "headers"; values: Record<string, string> } | Blocked;
+
+/** The job's own headers with their variables filled in; one that cannot be sent blocks the call. */
+function expandHeaders(headers: [string, string][], lookup: Lookup): OwnHeaders {
+  const values: Record<string, string> = {};
+  for (const [name, template] of headers) {
+    const expansion = expandHeader(template, lookup);
+    if (expansion.kind === "refused") return blocked(`endpoint_headers.${name} ${expansion.message}`);
+    values[name] = expansion.text;
+  }
+  return { kind: "headers", values };
 }
 
 /**
  * Opens what a job version's calls need.
  *
+ * @param variables of the version's environment; null where it has none, or the environment is gone.
  * @throws Error where a secret does not open; it never shows the secret.
  */
-export async function openPlan(plan: CallPlan, job: GrantedJob, settings: Settings): Promise<OpenPlan> {
+export async function openPlan(
+  plan: CallPlan,
+  job: GrantedJob,
+  settings: Settings,
+  variables: Variables | null,
+): Promise<OpenPlan> {
   const open = (sealed: string, field: SecretField): Promise<string> => {
     if (settings.encryptionKeys === null) throw new Error("ENCRYPTION_KEYS is not set");
     return openSealed(settings.encryptionKeys, sealed, secretAad(job.id, field));
   };
-  const own = Object.entries(plan.endpoint_headers).filter(([name]) => !isOurs(name));
-  const values = await Promise.all(own.map(([name, sealed]) => open(sealed, `endpoint_headers.${name}`)));
-  const headers = Object.fromEntries(own.map(([name], i) => [name, values[i] ?? ""]));
+  const lookup: Lookup = (name) => variables?.values.get(name);
+  // Those saved by an older rule, under a name that is ours, are not sent.
+  const own = Object.entries(plan.endpoint_headers).filter(([name]) => headerProblem(name) === null);
+  const opened = own.map(
+    async ([name, sealed]): Promise<[string, string]> => [name, await open(sealed, `endpoint_headers.${name}`)],
+  );
+  const headers = expandHeaders(await Promise.all(opened), lookup);
   const secret =
     plan.endpoint_signing_secret === null ? null : await open(plan.endpoint_signing_secret, "endpoint_signing_secret");
+  const target = (url: string | null): Target => {
+    if (plan.environment_id !== null && variables === null) return blocked("the job's environment is not there");
+    return headers.kind === "blocked" ? headers : judgeTarget(url, lookup, job, settings);
+  };
+  const environmentFallback = lookup(FALLBACK_VARIABLE);
   return {
     method: plan.endpoint_method,
-    primary: judgeTarget(plan.endpoint_url, settings),
-    fallback: judgeTarget(plan.fallback_endpoint_url, settings),
+    primary: target(lookup(ENDPOINT_VARIABLE) ?? plan.endpoint_url),
+    fallback: target(environmentFallback ?? plan.fallback_endpoint_url),
+    environmentFallback: environmentFallback !== undefined,
     headers: {
-      ...headers,
+      ...(headers.kind === "blocked" ? {} : headers.values),
       "Content-Type": "application/json",
       "X-Job-Id": job.id,
       "X-Job-Slug": plan.slug,
@@ -100,7 +124,7 @@ export async function prepareCall(
   grant: CallGrant,
   job: GrantedJob,
   now: number,
-): Promise<PreparedCall | Extract<CallOutcome, { kind: "blocked" }>> {
+): Promise<PreparedCall | Blocked> {
   const target = grant.fallback ? plan.fallback : plan.primary;
   if (target.kind === "blocked") return target;
   const runId = ledgerId({ at: grant.at, seq: grant.seq, lane: job.lane, job: job.number });
@@ -118,6 +142,7 @@ export async function prepareCall(
   }
   return {
     url: target.url,
+    service: target.service,
     method: plan.method,
     headers,
     body: grant.payload,

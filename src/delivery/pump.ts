@@ -15,7 +15,14 @@ import { ReportTray } from "./report-tray.ts";
 export type GrantedJob = Extract<ExchangeAnswer, { kind: "granted" }>["job"];
 
 /** What a grant has become: a call that can begin, or an outcome without one. */
-export type Prepared = { kind: "ready"; begin(): CallInFlight } | { kind: "ended"; outcome: CallOutcome };
+export type Prepared =
+  | {
+      kind: "ready";
+      begin(): CallInFlight;
+      /** The job's environment gives it a fallback. */
+      environmentFallback?: boolean;
+    }
+  | { kind: "ended"; outcome: CallOutcome };
 
 /** Time, so that tests can own it. */
 export interface Clock {
@@ -61,6 +68,7 @@ interface Slot {
   grant: CallGrant;
   call: CallInFlight | null;
   canceled: boolean;
+  environmentFallback: boolean;
 }
 
 /** Runs one ticket to its end: asks for work, makes the calls, reports; never more than `width` calls at once. */
@@ -203,7 +211,7 @@ class Pump {
   }
 
   #take(grant: CallGrant, job: GrantedJob, sentAt: number): void {
-    const slot: Slot = { grant, call: null, canceled: false };
+    const slot: Slot = { grant, call: null, canceled: false, environmentFallback: false };
     // A newer try of the same run replaces the older, whose result nobody waits for any more.
     this.#slots.get(grant.seq)?.call?.abort();
     this.#slots.set(grant.seq, slot);
@@ -230,6 +238,7 @@ class Pump {
       this.#finish(slot, null, { kind: "given_back", reason: "start_by passed" });
     } else {
       slot.call = prepared.begin();
+      slot.environmentFallback = prepared.environmentFallback === true;
       this.#untold.set(slot.grant.seq, now);
       slot.call.outcome.then((outcome) => this.#finish(slot, now, outcome));
       this.tick();
@@ -243,6 +252,7 @@ class Pump {
     this.#untold.delete(seq);
     const now = this.#deps.clock.now();
     const report: CallReport = { seq, attempt, fallback, started_at: startedAt, finished_at: now, outcome };
+    if (slot.environmentFallback) report.environment_fallback = true;
     this.#tray.put(report, now);
     this.tick();
   }

@@ -21,6 +21,8 @@ export interface SettlementFacts {
   max_attempts: number;
   /** This was the fallback's call. */
   fallback: boolean;
+  /** The job's environment gives it a fallback, whether the version has one or not. */
+  environment_fallback?: boolean | undefined;
   /** How often this run's call was lost before. */
   lost: number;
   outcome: CallOutcome | { kind: "lost" };
@@ -64,7 +66,8 @@ function responseError(status: number, excerpt: string | undefined): RunError {
 /** After the last attempt, or after an answer that is final, the run ends; else it waits for its next attempt. */
 function settleFailure(facts: SettlementFacts, failure: Failure): Settlement {
   const { error } = failure;
-  if (failure.fallsBack && !facts.fallback && facts.rules.fallback_endpoint_url !== null) {
+  const hasFallback = facts.rules.fallback_endpoint_url !== null || facts.environment_fallback === true;
+  if (failure.fallsBack && !facts.fallback && hasFallback) {
     return { kind: "fallback", error };
   }
   if (!failure.retried || facts.attempt >= facts.max_attempts) return { kind: failure.terminal, error };

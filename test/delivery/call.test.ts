@@ -10,6 +10,7 @@ const utf8 = new TextEncoder();
 
 const prepared = (path: string, over: Partial<PreparedCall> = {}): PreparedCall => ({
   url: path.startsWith("http") ? path : zoo + path,
+  service: null,
   method: "POST",
   headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() },
   body: "{}",

@@ -17,12 +17,15 @@ import { sealSecret, secretAad } from "../../src/domain/secret.ts";
 import { plainSignature, signingKeys, standardSignature } from "../../src/domain/signature.ts";
 import { parseTraceparent } from "../../src/domain/traceparent.ts";
 import { type Env, parseSettings } from "../../src/env.ts";
+import { selectEnvironment } from "../../src/store/environments.ts";
 import { SPEC as PLAIN_SPEC } from "../fixtures/job-spec.ts";
 
 const env = bindings as unknown as Env;
 const settings = parseSettings(env);
 const keys = settings.encryptionKeys ?? "";
 const zoo = inject("endpointUrl");
+
+const read = (id: string) => selectEnvironment(env.DB, id);
 
 const seal = (jobId: string, field: Parameters<typeof secretAad>[1], plain: string): Promise<string> =>
   sealSecret(keys, plain, secretAad(jobId, field), crypto.getRandomValues(new Uint8Array(12)));
@@ -57,7 +60,7 @@ const grant = (over: Partial<CallGrant> = {}): CallGrant => ({
 });
 
 async function prepared(plans: CallPlan, grants: CallGrant, now = 1_795_000_123_456) {
-  const call = await prepareCall(await openPlan(plans, JOB, settings), grants, JOB, now);
+  const call = await prepareCall(await openPlan(plans, JOB, settings, null), grants, JOB, now);
   if (!("url" in call)) throw new Error(call.message);
   return call;
 }
@@ -81,6 +84,7 @@ describe("a call as it will leave", () => {
         traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
       },
       body: '{"n":12345678901234567890}',
+      service: null,
       timeout_ms: 1_000,
       success: { success_statuses: null },
     });
@@ -125,17 +129,27 @@ describe("a call as it will leave", () => {
     });
   });
 
-  test.each(["http://10.0.0.1/", "https://metadata.google.internal/", "ftp://example.com/"])(
-    "%s is blocked, though it was saved",
-    async (endpoint_url) => {
-      const call = await prepareCall(await openPlan(plan({ endpoint_url }), JOB, settings), grant(), JOB, 0);
-      expect(call).toMatchObject({ kind: "blocked", message: expect.stringMatching(/^the address /) });
-    },
-  );
+  test.each([
+    "http://10.0.0.1/",
+    "https://metadata.google.internal/",
+    "ftp://example.com/",
+    "service://nobody/",
+    "service://private/",
+  ])("%s is blocked, though it was saved", async (endpoint_url) => {
+    const call = await prepareCall(await openPlan(plan({ endpoint_url }), JOB, settings, null), grant(), JOB, 0);
+    expect(call).toMatchObject({ kind: "blocked", message: expect.stringMatching(/^the address /) });
+  });
+
+  test("of an environment that is gone is blocked", async () => {
+    const gone = await openPlan(plan({ environment_id: crypto.randomUUID() }), JOB, settings, null);
+    const message = "the job's environment is not there";
+    expect(await prepareCall(gone, grant(), JOB, 0)).toEqual({ kind: "blocked", message });
+    expect(await prepareCall(gone, grant({ fallback: true }), JOB, 0)).toEqual({ kind: "blocked", message });
+  });
 
   test("a secret that belongs to another job does not open, and is not shown", async () => {
     const endpoint_signing_secret = await seal("another-job", "endpoint_signing_secret", "hush");
-    await expect(openPlan(plan({ endpoint_signing_secret }), JOB, settings)).rejects.toThrow(/does not open/);
+    await expect(openPlan(plan({ endpoint_signing_secret }), JOB, settings, null)).rejects.toThrow(/does not open/);
   });
 });
 
@@ -147,7 +161,7 @@ describe("a message of the queue", () => {
     const message = { id: "m", attempts: 1, body, ack: () => said.push("ack"), retry: () => said.push("retry") };
     const ctx = { waitUntil: (p: Promise<unknown>) => waits.push(p) };
     const batch = { messages: [message] };
-    await handleBatch(batch as unknown as MessageBatch, own, ctx as unknown as ExecutionContext);
+    await handleBatch(batch as unknown as MessageBatch, own, ctx as unknown as ExecutionContext, read);
     return { said, waits };
   }
 
@@ -266,7 +280,7 @@ describe("a ticket, with the real coordinator", () => {
       items(100),
     );
     // Doubled tickets: two consumers share the work and never make each other's calls.
-    await Promise.all([consume(ticket, env), consume(ticket, env)]);
+    await Promise.all([consume(ticket, env, read), consume(ticket, env, read)]);
     await settled(coordinator, runs, "completed");
     const calls = await logged(mark);
     expect(perRun(calls)).toEqual(new Map(runs.map((r) => [r, 2])));
@@ -280,7 +294,7 @@ describe("a ticket, with the real coordinator", () => {
       { endpoint_url: `${zoo}/status/500?body=sorry&mark=${mark}`, max_attempts: 4 },
       items(1),
     );
-    await consume(ticket, env);
+    await consume(ticket, env, read);
     await settled(coordinator, runs, "failed");
     expect(await logged(mark)).toHaveLength(4);
   });
@@ -294,7 +308,7 @@ describe("a ticket, with the real coordinator", () => {
       },
       items(3),
     );
-    await consume(ticket, env);
+    await consume(ticket, env, read);
     await settled(coordinator, runs, "completed");
     const calls = await logged(mark);
     expect(calls.map((c) => c.path.split("?")[0]).sort()).toEqual([
@@ -309,7 +323,7 @@ describe("a ticket, with the real coordinator", () => {
   test("a canceled run's call is hung up within five seconds", async () => {
     const mark = crypto.randomUUID();
     const { coordinator, runs, ticket } = await jobWith({ endpoint_url: `${zoo}/hang?mark=${mark}` }, items(1));
-    const consumed = consume(ticket, env);
+    const consumed = consume(ticket, env, read);
     await expect.poll(async () => (await logged(mark)).length).toBe(1);
     await expect.poll(() => statusOf(coordinator, runs[0] ?? "")).toBe("executing");
     expect(await coordinator.cancelRun(runs[0] ?? "")).toMatchObject({ kind: "canceled" });
@@ -325,7 +339,7 @@ describe("a ticket, with the real coordinator", () => {
       { endpoint_url: `${zoo}/ok?mark=${mark}`, endpoint_signing_secret },
       items(2),
     );
-    expect(await consume(ticket, env)).toBe("done");
+    expect(await consume(ticket, env, read)).toBe("done");
     for (const run of runs) {
       await expect.poll(() => coordinator.getRun(run)).toMatchObject({ status: "delayed", attempt: 0 });
     }
@@ -339,7 +353,7 @@ describe("a ticket, with the real coordinator", () => {
       { endpoint_url: `${zoo}/big?bytes=2000000&mark=${mark}` },
       items(12),
     );
-    await consume(ticket, env);
+    await consume(ticket, env, read);
     await settled(coordinator, runs, "completed");
     expect(await logged(mark)).toHaveLength(12);
   });

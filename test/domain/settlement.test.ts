@@ -85,6 +85,7 @@ const anyFacts: fc.Arbitrary<SettlementFacts> = fc
     max_attempts: fc.integer({ min: 1, max: 100 }),
     at: fc.double({ min: 0, max: 1, noNaN: true }),
     fallback: fc.boolean(),
+    environment_fallback: fc.boolean(),
     lost: fc.integer({ min: 0, max: 5 }),
     outcome: anyOutcome,
     random: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
@@ -220,6 +221,9 @@ describe("settlement", () => {
     ];
     for (const outcome of outcomes) {
       expect(settle(facts({ rules: withFallback, outcome, attempt: 3 })).kind).toBe("fallback");
+      // The version has none, its environment has.
+      expect(settle(facts({ outcome, attempt: 3, environment_fallback: true })).kind).toBe("fallback");
+      expect(settle(facts({ outcome, attempt: 3, environment_fallback: false })).kind).not.toBe("fallback");
       expect(settle(facts({ rules: withFallback, outcome, attempt: 2, fallback: true })).kind).toBe("retry");
       expect(settle(facts({ rules: withFallback, outcome, attempt: 3, fallback: true })).kind).toBe(
         outcome.kind === "timeout" ? "timed_out" : "failed",
@@ -254,7 +258,7 @@ describe("settlement", () => {
         if (s.kind === "retry") expect(f.attempt).toBeLessThan(f.max_attempts);
         if (s.kind === "fallback") {
           expect(f.fallback).toBe(false);
-          expect(f.rules.fallback_endpoint_url).not.toBeNull();
+          expect(f.rules.fallback_endpoint_url !== null || f.environment_fallback === true).toBe(true);
         }
         if (s.kind === "again") expect(["given_back", "lost"]).toContain(f.outcome.kind);
         if (s.kind === "crashed") expect(f.outcome.kind).toBe("lost");
