@@ -30,7 +30,14 @@ const MAY_IMPORT: Record<string, string[]> = {
   imports: ["domain", "env.ts", ...withDoors("imports")],
   workflows: ["domain", "env.ts", ...withDoors("workflows")],
   operations: [
-    ...["domain", "store", "env.ts", ...DOORS.map((door) => `coordinator/${door}`), "webhooks/protocol.ts"],
+    ...[
+      "domain",
+      "store",
+      "env.ts",
+      ...DOORS.map((door) => `coordinator/${door}`),
+      "coordinator/cron-protocol.ts",
+      "webhooks/protocol.ts",
+    ],
     ...["imports", "workflows"],
   ],
   http: ["domain", "operations", "env.ts"],

@@ -18,6 +18,8 @@ import {
   tendBatches,
 } from "./batch-book.ts";
 import { bill } from "./bill.ts";
+import { fireCron } from "./cron-firing.ts";
+import type { CronAnswer, CronRequest } from "./cron-protocol.ts";
 import { Departure } from "./departure.ts";
 import { expireWaiting, promoteDue } from "./due.ts";
 import { purgeSeen } from "./duplicates.ts";
@@ -128,6 +130,10 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
     return this.ifAllowed(request.revision, (lane, now) =>
       request.dry_run ? rehearse(lane, request, now) : accept(lane, request, now),
     );
+  }
+
+  async fireCron(request: CronRequest): Promise<CronAnswer> {
+    return this.ifAllowed(request.revision, (lane, now) => fireCron(lane, request, now));
   }
 
   async openBatch(request: OpenBatchRequest): Promise<OpenBatchAnswer> {

@@ -24,6 +24,8 @@ export interface LaneState {
   holds: Holds;
   adaptive: AdaptiveState | null;
   breaker: BreakerState;
+  /** The latest minute of the job's cron that was decided; 0: none. */
+  cronMinute: number;
 }
 
 export const EMPTY_LANE: LaneState = {
@@ -38,6 +40,7 @@ export const EMPTY_LANE: LaneState = {
   holds: {},
   adaptive: null,
   breaker: BREAKER_CLOSED,
+  cronMinute: 0,
 };
 
 /** A closed breaker's failures are not worth a write each: an eviction may forget them. */

@@ -56,4 +56,11 @@ CREATE TABLE stamps (id INTEGER PRIMARY KEY, until INTEGER NOT NULL, doc TEXT NO
 CREATE TABLE sweeps (id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID;
 `,
   },
+  {
+    name: "0002_cron_runs",
+    sql: `
+-- Runs of the job's cron that are not terminal: what its overlap policy is decided by.
+CREATE TABLE cron_runs (seq INTEGER PRIMARY KEY);
+`,
+  },
 ];

@@ -301,6 +301,23 @@ export class Ledger {
     this.run("DELETE FROM heads WHERE flow = ? AND seq = ?", flow, seq);
   }
 
+  // ------------------------------------------------------------------ the cron's own runs that live
+
+  insertCronRun(seq: number): void {
+    this.run("INSERT INTO cron_runs VALUES (?)", seq);
+  }
+
+  forgetCronRun(seq: number): void {
+    this.run("DELETE FROM cron_runs WHERE seq = ?", seq);
+  }
+
+  /** Oldest first. */
+  cronRuns(limit: number): LedgerRun[] {
+    return this.all("SELECT r.* FROM cron_runs c CROSS JOIN runs r ON r.seq = c.seq ORDER BY c.seq LIMIT ?", limit).map(
+      toRun,
+    );
+  }
+
   // ------------------------------------------------------------------ clocks
 
   insertDue(at: number, seq: number): void {

@@ -4,6 +4,7 @@ import type { CallOutcome } from "../domain/call.ts";
 import type { RefusedItem, TriggerItem } from "../domain/item.ts";
 import type { JobVersion, Sealed, StatusPattern } from "../domain/job.ts";
 import type { RunRecord, RunStatus, TerminalStatus, TriggeredBy, WaitingFor } from "../domain/run.ts";
+import type { CronAnswer, CronRequest } from "./cron-protocol.ts";
 
 /**
  * What may be said to a job's coordinator. Every answer is a union: a rejected RPC breaks the caller's stub, so expected
@@ -293,6 +294,7 @@ export interface LaneHealth {
 export interface CoordinatorApi {
   configure(config: JobConfig): Promise<{ kind: "configured"; revision: number }>;
   accept(request: AcceptRequest): Promise<AcceptAnswer>;
+  fireCron(request: CronRequest): Promise<CronAnswer>;
   openBatch(request: OpenBatchRequest): Promise<OpenBatchAnswer>;
   resumeBatch(batchId: string): Promise<ResumeBatchAnswer>;
   closeBatch(request: CloseRequest): Promise<CloseAnswer>;

@@ -245,6 +245,7 @@ export function finish(
   }
   const expiry = run.doc.started === undefined ? expiresAt(lane, run) : null;
   if (expiry !== null) lane.ledger.deleteExpiry(expiry, run.seq);
+  if (run.doc.via === "cron") lane.ledger.forgetCronRun(run.seq);
   lane.move(run.batch, from, end.status);
   lane.pending.runs.push(runRow(record, lane.state.ver));
   lane.pending.seqs.push(run.seq);

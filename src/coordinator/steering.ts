@@ -3,7 +3,7 @@ import type { RunRecord, RunStatus, TerminalStatus, WaitingFor } from "../domain
 import type { Flow } from "./flow.ts";
 import { gate } from "./gate.ts";
 import type { Lane } from "./lane.ts";
-import { PLACE } from "./ledger.ts";
+import { type LedgerRun, PLACE } from "./ledger.ts";
 import { findInOutbox } from "./outbox.ts";
 import type { CancelAnswer, JobConfig, LaneHealth } from "./protocol.ts";
 import { blockerOf } from "./room.ts";
@@ -39,14 +39,19 @@ export function cancelRun(lane: Lane, id: string, now: number): CancelAnswer {
     const ended = readRun(lane, id);
     return ended === null ? { kind: "not_found" } : { kind: "terminal", status: ended.status as TerminalStatus };
   }
-  const held = lane.held.get(run.seq);
-  if (held) finishHeld(lane, held, run, now);
-  else finishWaiting(lane, run, "canceled", now);
+  cancelLiving(lane, run, now);
   const row = lane.pending.runs[lane.pending.runs.length - 1];
   if (row === undefined) throw new Error("a canceled run leaves a row");
   const record = recordOfRow(lane.config as JobConfig, row);
   record.payload = run.payload;
   return { kind: "canceled", run: record };
+}
+
+/** Cancels a run that waits, or whose call is in flight. */
+export function cancelLiving(lane: Lane, run: LedgerRun, now: number): void {
+  const held = lane.held.get(run.seq);
+  if (held) finishHeld(lane, held, run, now);
+  else finishWaiting(lane, run, "canceled", now);
 }
 
 export function cancelWhere(lane: Lane, id: string, status: RunStatus | null, now: number): void {

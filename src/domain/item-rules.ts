@@ -1,3 +1,4 @@
+import type { JobSpec } from "./job.ts";
 import type { PayloadCheck } from "./payload-schema.ts";
 
 /** What an item may name as its version, and what its payload must fit. */
@@ -14,6 +15,8 @@ export interface ItemRules {
   keyRequired: boolean;
   /** `concurrency_key_from`, taken apart; its first name is `payload`, `metadata` or `tags`. */
   keyPath: readonly string[] | null;
+  /** What the job itself has there: its tags and default metadata are its runs' too. */
+  keyDefault: string | null;
   /** `dedup_window_secs` is set, so an item without a key is known by its payload. */
   dedup: boolean;
   /** The current version's. */
@@ -28,4 +31,14 @@ export interface ItemRules {
 export function keyPath(from: string): string[] {
   const names = from.split(".");
   return ["payload", "metadata", "tags"].includes(names[0] ?? "") ? names : ["payload", ...names];
+}
+
+/** What stands at the path in every run of the job that does not say otherwise. */
+export function keyDefault(
+  path: readonly string[],
+  job: Pick<JobSpec, "tags" | "default_run_metadata">,
+): string | null {
+  const [root, name, ...rest] = path;
+  const map = root === "metadata" ? job.default_run_metadata : root === "tags" ? job.tags : {};
+  return name !== undefined && rest.length === 0 && Object.hasOwn(map, name) ? (map[name] ?? null) : null;
 }

@@ -281,7 +281,7 @@ export class ItemJudge {
       if (key !== undefined) item.concurrency_key = key;
       return;
     }
-    const key = rules.keyPath === null ? null : this.keyFromItem(rules.keyPath);
+    const key = rules.keyPath === null ? null : (this.keyFromItem(rules.keyPath) ?? rules.keyDefault);
     if (key !== null && key.length > MAX_KEY_CHARS) {
       this.refuse(
         "concurrency_key",

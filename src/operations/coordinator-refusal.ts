@@ -28,11 +28,11 @@ const isRefusal = (answer: { kind: string }): answer is Refusal => REFUSALS.incl
  * @returns the answer, never a refusal.
  * @throws ApiError `conflict` (disabled), `not_found` (deleted), `unavailable` with `Retry-After` (overloaded).
  */
-export async function askCoordinator<A extends { kind: string }>(
+export async function askCoordinator<A extends { kind: string }, J extends Job>(
   env: Env,
-  job: Job,
-  reload: () => Promise<Job | null>,
-  ask: (coordinator: CoordinatorApi, job: Job) => Promise<A>,
+  job: J,
+  reload: () => Promise<J | null>,
+  ask: (coordinator: CoordinatorApi, job: J) => Promise<A>,
 ): Promise<Exclude<A, Refusal>> {
   let current = job;
   for (let round = 0; round < ROUNDS; round++) {

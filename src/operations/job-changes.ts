@@ -1,5 +1,6 @@
 import { customAlphabet } from "nanoid";
 import { coordinatorOf } from "../coordinator/client.ts";
+import { clockOnChange } from "../domain/cron-clock.ts";
 import { ApiError, notFound } from "../domain/error.ts";
 import type { Job, JobSpec, JobVersion } from "../domain/job.ts";
 import type { Env } from "../env.ts";
@@ -60,10 +61,19 @@ async function write(
   now: number,
   change: Pick<JobUpdate, "version" | "paused" | "deleted">,
 ): Promise<StoredJob | null> {
+  const spec = change.version?.spec;
+  const clock = spec && clockOnChange(present.current.spec, present, spec, now);
   try {
-    return await updateJob(env.DB, { id: present.id, from_revision: present.revision, actor, at: now, ...change });
+    return await updateJob(env.DB, {
+      id: present.id,
+      from_revision: present.revision,
+      actor,
+      at: now,
+      clock,
+      ...change,
+    });
   } catch (error) {
-    if (isUniqueViolation(error, "jobs.slug")) throw slugTaken(change.version?.spec.slug ?? "");
+    if (isUniqueViolation(error, "jobs.slug")) throw slugTaken(spec?.slug ?? "");
     throw goneMeanwhile(error);
   }
 }

@@ -1,3 +1,4 @@
+import { clockAfter } from "../domain/cron-clock.ts";
 import { type ErrorDetail, invalid, notFound } from "../domain/error.ts";
 import { timeOf } from "../domain/id.ts";
 import type { Job, JobSpec } from "../domain/job.ts";
@@ -50,11 +51,14 @@ async function insert(
   caller: Caller,
 ): Promise<Job> {
   if (!(await selectProject(env.DB, projectId))) throw notFound("project");
+  const clock = clockAfter(spec, timeOf(id));
   return underFreeSlug({ name: spec.name, slug: wantedSlug }, "job", async (slug) => {
     const row = { id, project_id: projectId, version_id: newVersionId(), actor: caller.actorId, at: timeOf(id) };
-    const job = await store.insertJob(env.DB, { ...row, spec: inModelOrder({ ...spec, slug }) }).catch((error) => {
-      throw goneMeanwhile(error);
-    });
+    const job = await store
+      .insertJob(env.DB, { ...row, clock, spec: inModelOrder({ ...spec, slug }) })
+      .catch((error) => {
+        throw goneMeanwhile(error);
+      });
     if (!job) return null;
     forgetJob(job);
     await tell(env, job);

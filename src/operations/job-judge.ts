@@ -1,5 +1,5 @@
 import { ItemJudge, needsVersion, type RefusedItem, type TriggerItem, type VersionNeeded } from "../domain/item.ts";
-import { type ItemRules, keyPath, type VersionRules } from "../domain/item-rules.ts";
+import { type ItemRules, keyDefault, keyPath, type VersionRules } from "../domain/item-rules.ts";
 import type { Job, JobVersion } from "../domain/job.ts";
 import { compileSchema, type PayloadCheck } from "../domain/payload-schema.ts";
 import type { Env } from "../env.ts";
@@ -95,10 +95,12 @@ export class JobJudge {
 
   private judgeOf(job: Job): ItemJudge {
     const { spec } = job.current;
+    const path = spec.concurrency_key_from === null ? null : keyPath(spec.concurrency_key_from);
     const rules: ItemRules = {
       limits: new Set(spec.rate_limit_keys.map((limit) => limit.name)),
       keyRequired: spec.max_concurrency_per_key !== null,
-      keyPath: spec.concurrency_key_from === null ? null : keyPath(spec.concurrency_key_from),
+      keyPath: path,
+      keyDefault: path === null ? null : keyDefault(path, spec),
       dedup: (spec.dedup_window_secs ?? 0) > 0,
       check: payloadCheckOf(job.current),
       versions: this.rules,

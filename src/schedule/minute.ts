@@ -1,9 +1,18 @@
 import type { Env } from "../env.ts";
+import { fireDueCrons } from "../operations/crons.ts";
 import { sweepMinute } from "../operations/sweeper.ts";
 import { tendWebhooks } from "../operations/webhooks.ts";
 
+/** In this order: what is due comes before what repairs. */
+const DUTIES = [fireDueCrons, tendWebhooks, sweepMinute];
+
 /** The one Cron Trigger, `* * * * *`. It may fire twice or not at all: whatever it does is safe to do again. */
 export async function everyMinute(controller: ScheduledController, env: Env): Promise<void> {
-  await tendWebhooks(env, controller.scheduledTime);
-  await sweepMinute(env, controller.scheduledTime);
+  for (const duty of DUTIES) {
+    try {
+      await duty(env, controller.scheduledTime);
+    } catch (error) {
+      console.error(JSON.stringify({ event: "minute_failed", duty: duty.name, error: String(error) }));
+    }
+  }
 }

@@ -1,16 +1,17 @@
 import { and, asc, desc, eq, gt, isNull, lt, or, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
+import type { CronClock } from "../domain/cron-clock.ts";
 import type { Job, JobSpec } from "../domain/job.ts";
 import { jobs, jobVersions } from "./schema.ts";
 
-/** A job with what its coordinator has acknowledged. */
-export interface StoredJob extends Job {
+/** A job with what its coordinator has acknowledged, and when its cron is due. */
+export interface StoredJob extends Job, CronClock {
   told_revision: number;
 }
 
 type Row = typeof jobs.$inferSelect;
 
-const toJob = (row: Row): StoredJob => ({
+export const toJob = (row: Row): StoredJob => ({
   id: row.id,
   number: row.number,
   project_id: row.project_id,
@@ -23,6 +24,8 @@ const toJob = (row: Row): StoredJob => ({
   created_at: row.created_at,
   updated_at: row.updated_at,
   deleted_at: row.deleted_at,
+  cron_since: row.cron_since,
+  next_cron_at: row.next_cron_at,
 });
 
 /** The columns that repeat what the spec says, for indexes and filters. */
@@ -56,6 +59,7 @@ export interface NewJob {
   project_id: string;
   version_id: string;
   spec: JobSpec;
+  clock: CronClock;
   actor: string;
   at: number;
 }
@@ -92,6 +96,7 @@ export async function insertJob(db: D1Database, job: NewJob): Promise<StoredJob 
         id: job.id,
         project_id: job.project_id,
         ...specColumns(job.spec),
+        ...job.clock,
         revision: 1,
         version: 1,
         version_id: job.version_id,
@@ -114,6 +119,7 @@ export interface JobUpdate {
   actor: string;
   at: number;
   version?: { version: number; version_id: string; spec: JobSpec };
+  clock?: CronClock;
   paused?: boolean;
   deleted?: boolean;
 }
@@ -134,8 +140,9 @@ export async function updateJob(db: D1Database, change: JobUpdate): Promise<Stor
       updated_by: change.actor,
       updated_at: change.at,
       ...(version ? { ...specColumns(version.spec), version: version.version, version_id: version.version_id } : {}),
+      ...change.clock,
       ...(change.paused === undefined ? {} : { paused: change.paused }),
-      ...(change.deleted ? { deleted_at: change.at } : {}),
+      ...(change.deleted ? { deleted_at: change.at, next_cron_at: null } : {}),
     })
     .where(and(eq(jobs.id, change.id), eq(jobs.revision, change.from_revision), isNull(jobs.deleted_at)))
     .returning();

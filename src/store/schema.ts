@@ -56,10 +56,13 @@ export const jobs = sqliteTable(
     created_at: integer().notNull(),
     updated_at: integer().notNull(),
     deleted_at: integer(),
+    cron_since: integer(),
+    next_cron_at: integer(),
   },
   (t) => [
     uniqueIndex("jobs_by_slug").on(t.project_id, t.slug).where(sql`deleted_at IS NULL`),
     index("jobs_by_project").on(t.project_id, t.id),
+    index("jobs_by_next_cron").on(t.next_cron_at).where(sql`next_cron_at IS NOT NULL AND paused = 0 AND enabled = 1`),
     index("jobs_untold").on(t.number).where(sql`told_revision < revision`),
     index("jobs_by_environment").on(t.environment_id, t.id).where(sql`environment_id IS NOT NULL`),
     index("jobs_by_group").on(t.group_id, t.id).where(sql`group_id IS NOT NULL`),

@@ -19,6 +19,7 @@ const plain: ItemRules = {
   limits: new Set(),
   keyRequired: false,
   keyPath: null,
+  keyDefault: null,
   dedup: false,
   check: null,
   versions: new Map(),

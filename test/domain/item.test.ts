@@ -9,7 +9,7 @@ import {
   tooLongItem,
   type Verdict,
 } from "../../src/domain/item.ts";
-import { type ItemRules, keyPath } from "../../src/domain/item-rules.ts";
+import { type ItemRules, keyDefault, keyPath } from "../../src/domain/item-rules.ts";
 
 const NOW = Date.UTC(2026, 10, 23, 9);
 const DAY = 86_400_000;
@@ -19,6 +19,7 @@ const RULES: ItemRules = {
   limits: new Set(["api", "mail"]),
   keyRequired: false,
   keyPath: null,
+  keyDefault: null,
   dedup: false,
   check: null,
   versions: new Map(),
@@ -290,6 +291,17 @@ describe("the concurrency key", () => {
     expect(valid(item, from(path)).concurrency_key).toBe(key);
     const required = problems(item, { ...from(path), keyRequired: true });
     expect(required.length).toBe(key === undefined ? 1 : 0);
+  });
+
+  test("is the job's own where the item says nothing", () => {
+    const job = { tags: { team: "a" }, default_run_metadata: { t: "d" } };
+    const rules = (path: string): Partial<ItemRules> => ({ ...from(path), keyDefault: keyDefault(keyPath(path), job) });
+    expect(valid({}, rules("metadata.t")).concurrency_key).toBe("d");
+    expect(valid({ metadata: { t: "own" } }, rules("metadata.t")).concurrency_key).toBe("own");
+    expect(valid({}, rules("tags.team")).concurrency_key).toBe("a");
+    for (const path of ["payload.t", "t", "metadata", "metadata.t.x", "metadata.toString"]) {
+      expect(valid({}, rules(path)).concurrency_key).toBe(undefined);
+    }
   });
 
   test("is required by max_concurrency_per_key, and bounded wherever it comes from", () => {
