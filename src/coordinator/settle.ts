@@ -8,6 +8,7 @@ import { type LedgerRun, PLACE } from "./ledger.ts";
 import { announceRun } from "./notices.ts";
 import type { CallOutcome, CallReport, JobConfig } from "./protocol.ts";
 import { bodyKey, expiresAt, isInline, openAttempt, runRecord, runRow } from "./run-record.ts";
+import { countAttempt, countEnd, countStart, countWait } from "./stats.ts";
 
 /** Clock and dice of a settlement. */
 export interface Instant {
@@ -52,6 +53,7 @@ export function stampStart(lane: Lane, held: Held, startedAt: number | null, now
 export function markStarted(lane: Lane, held: Held, startedAt: number | null, now: number): void {
   if (startedAt === null || held.startedAt !== null) return;
   held.startedAt = Math.min(startedAt, now);
+  countStart(lane);
   lane.limits.settle(held, held.startedAt);
   if (held.canceled) return;
   lane.move(held.batch, "dequeued", "executing");
@@ -92,7 +94,7 @@ function apply(lane: Lane, held: Held, run: LedgerRun, s: Settlement, call: Call
   rememberStart(lane, run, held);
   switch (s.kind) {
     case "completed":
-      closeAttempt(run, held, call, null);
+      closeAttempt(lane, run, held, call, null);
       finish(lane, run, from, call.now, {
         status: "completed",
         error: null,
@@ -103,11 +105,11 @@ function apply(lane: Lane, held: Held, run: LedgerRun, s: Settlement, call: Call
     case "failed":
     case "timed_out":
     case "crashed":
-      closeAttempt(run, held, call, s.error);
+      closeAttempt(lane, run, held, call, s.error);
       finish(lane, run, from, call.now, ended(s.kind, s.error));
       return;
     case "retry":
-      closeAttempt(run, held, call, s.error);
+      closeAttempt(lane, run, held, call, s.error);
       run.attempt = held.attempt;
       delete run.doc.fallback;
       waitUnlessDoomed(lane, run, from, s.at, call.now, s.error);
@@ -115,7 +117,7 @@ function apply(lane: Lane, held: Held, run: LedgerRun, s: Settlement, call: Call
     case "fallback":
       // Its waiting would never end.
       if (isDoomed(lane, run)) {
-        closeAttempt(run, held, call, s.error);
+        closeAttempt(lane, run, held, call, s.error);
         finish(lane, run, from, call.now, ended("canceled", s.error));
         return;
       }
@@ -140,6 +142,7 @@ function rememberStart(lane: Lane, run: LedgerRun, held: Held): void {
     const expiry = expiresAt(lane, run);
     if (expiry !== null) lane.ledger.deleteExpiry(expiry, run.seq);
     run.doc.started = held.startedAt;
+    countWait(lane, run, held.startedAt);
   }
   run.version = held.version;
 }
@@ -158,7 +161,7 @@ function isDoomed(lane: Lane, run: LedgerRun): boolean {
   return batch !== undefined && (batch.cancel_requested || batch.stopped);
 }
 
-function closeAttempt(run: LedgerRun, held: Held, call: Call, error: RunError | null): void {
+function closeAttempt(lane: Lane, run: LedgerRun, held: Held, call: Call, error: RunError | null): void {
   const open = run.doc.open as AttemptRecord | undefined;
   delete run.doc.open;
   const record: AttemptRecord = {
@@ -170,6 +173,7 @@ function closeAttempt(run: LedgerRun, held: Held, call: Call, error: RunError | 
     used_fallback: held.fallback,
     job_version: held.version,
   };
+  countAttempt(lane, held.startedAt, call.finishedAt);
   run.doc.attempts = [...(run.doc.attempts ?? []), record];
 }
 
@@ -247,6 +251,7 @@ export function finish(
   if (expiry !== null) lane.ledger.deleteExpiry(expiry, run.seq);
   if (run.doc.via === "cron") lane.ledger.forgetCronRun(run.seq);
   lane.move(run.batch, from, end.status);
+  countEnd(lane, end.status);
   lane.pending.runs.push(runRow(record, lane.state.ver));
   lane.pending.seqs.push(run.seq);
   lane.pending.deleted.push(run.seq);
@@ -272,7 +277,7 @@ export function finishHeld(lane: Lane, held: Held, run: LedgerRun, now: number):
   rememberStart(lane, run, held);
   if (held.startedAt !== null) {
     const call: Call = { outcome: { kind: "aborted" }, finishedAt: now, now };
-    closeAttempt(run, held, call, null);
+    closeAttempt(lane, run, held, call, null);
   }
   finish(lane, run, from, now, ended("canceled", null));
   const lease = lane.leases.get(held.nonce);

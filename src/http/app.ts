@@ -13,6 +13,7 @@ import { registerHealth } from "./routes/health.ts";
 import { registerJobGroups } from "./routes/job-groups.ts";
 import { registerJobVersions } from "./routes/job-versions.ts";
 import { registerJobs } from "./routes/jobs.ts";
+import { registerMetrics } from "./routes/metrics.ts";
 import { registerProjects } from "./routes/projects.ts";
 import { registerRunSteering } from "./routes/run-steering.ts";
 import { registerRuns } from "./routes/runs.ts";
@@ -57,6 +58,7 @@ export function createApp(): App {
   app.use("/v1/*", rightSettings);
   registerSecurity(app);
   registerHealth(app);
+  registerMetrics(app);
   registerProjects(app);
   registerApiKeys(app);
   registerWhoami(app);

@@ -204,6 +204,7 @@ test("a success of every route fits the document", async () => {
 
   for (const path of OPEN) await use(`GET ${path}`);
 
+  await use("GET /metrics", [], asAdmin);
   const acme = await use("POST /v1/projects", [], { ...asAdmin, body: { name: "Acme" } });
   await use("GET /v1/projects", [], { query: "?limit=1" });
   await use("GET /v1/projects/{id}", [project.id]);
