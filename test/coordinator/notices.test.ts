@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { receiversDue } from "../../src/store/webhook-queue.ts";
 import { JOB_HOOK, Play } from "./play.ts";
-import type { ItemSeed, Step } from "./steps.ts";
+import { PLAIN_ITEM, type Step } from "./steps.ts";
 import { EPOCH, env } from "./world.ts";
 
 /** That each end is announced once, whatever the path to it and whatever D1 does, is a law of the model: see laws.ts. */
@@ -14,23 +14,12 @@ afterAll(() => {
 });
 
 let jobs = 300_000;
-const ITEM: ItemSeed = {
-  payload: "1",
-  rejected: false,
-  identity: null,
-  priority: 0,
-  key: null,
-  later: null,
-  ttl: null,
-  max: null,
-  version: null,
-};
 
 async function waitingRuns(n: number): Promise<Play> {
   vi.setSystemTime(EPOCH);
   const play = new Play(++jobs, 16, false);
   await play.begin();
-  await play.play({ do: "single", items: Array.from({ length: n }, () => ITEM), revision: 0 });
+  await play.play({ do: "single", items: Array.from({ length: n }, () => PLAIN_ITEM), revision: 0 });
   return play;
 }
 
