@@ -64,3 +64,14 @@ export interface RefHeld {
   startBy: number;
   stamps: Start[];
 }
+
+export interface RefLease {
+  nonce: string;
+  sequence: number;
+  receivedAt: number;
+  boot: string | null;
+  held: Map<number, RefHeld>;
+}
+
+/** What an exchange must lead to, before anything is granted. */
+export type Expected = { kind: "disowned" } | { kind: "again"; calls: RefHeld[] } | { kind: "fresh" };

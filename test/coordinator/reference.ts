@@ -4,23 +4,12 @@ import type { JobSpec, JobVersion } from "../../src/domain/job.ts";
 import { isTerminal, type RunStatus } from "../../src/domain/run.ts";
 import { type Settlement, settle } from "../../src/domain/settlement.ts";
 import { resolveVersion } from "../../src/domain/version-policy.ts";
-import type { RefBatch, RefHeld, RefRun } from "./nouns.ts";
+import type { Expected, RefBatch, RefHeld, RefLease, RefRun } from "./nouns.ts";
 import { firstOfLine } from "./order.ts";
 import { openingFrom, type Reason, ReferenceLimits } from "./reference-limits.ts";
 
-interface RefLease {
-  nonce: string;
-  sequence: number;
-  receivedAt: number;
-  boot: string | null;
-  held: Map<number, RefHeld>;
-}
-
 /** A restart of the local runtime is noticed within this. */
 const BOOT_NOTICED_MS = 1_000;
-
-/** What an exchange must lead to, before anything is granted. */
-export type Expected = { kind: "disowned" } | { kind: "again"; calls: RefHeld[] } | { kind: "fresh" };
 
 /** The lane as a page of rules, without pages, flows, outbox or restarts. It scans, because here that is clear. */
 export class Reference {
@@ -92,7 +81,7 @@ export class Reference {
   }
 
   waiting(): RefRun[] {
-    return this.runs.filter((run) => run.status === "queued" || run.status === "delayed");
+    return this.runs.filter(({ status }) => status === "queued" || status === "delayed");
   }
 
   // ------------------------------------------------------------------ ends and returns
