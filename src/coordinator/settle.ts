@@ -139,7 +139,7 @@ function apply(lane: Lane, held: Held, run: LedgerRun, s: Settlement, call: Call
 function rememberStart(lane: Lane, run: LedgerRun, held: Held): void {
   if (held.startedAt === null) return;
   if (run.doc.started === undefined) {
-    const expiry = expiresAt(lane, run);
+    const expiry = run.doc.bounded === true ? null : expiresAt(lane, run);
     if (expiry !== null) lane.ledger.deleteExpiry(expiry, run.seq);
     run.doc.started = held.startedAt;
     countWait(lane, run, held.startedAt);
@@ -247,7 +247,7 @@ export function finish(
     lane.pending.blobs.push({ seq: run.seq, kind: "r", key: record.result_ref });
     record.result = null;
   }
-  const expiry = run.doc.started === undefined ? expiresAt(lane, run) : null;
+  const expiry = run.doc.started === undefined || run.doc.bounded === true ? expiresAt(lane, run) : null;
   if (expiry !== null) lane.ledger.deleteExpiry(expiry, run.seq);
   if (run.doc.via === "cron") lane.ledger.forgetCronRun(run.seq);
   lane.move(run.batch, from, end.status);
@@ -259,10 +259,16 @@ export function finish(
 }
 
 /** Ends a run that waits. */
-export function finishWaiting(lane: Lane, run: LedgerRun, status: "canceled" | "expired", now: number): void {
+export function finishWaiting(
+  lane: Lane,
+  run: LedgerRun,
+  status: "canceled" | "expired",
+  now: number,
+  error: RunError | null = null,
+): void {
   const from = run.place === PLACE.due ? "delayed" : "queued";
   lane.takeOut(run);
-  finish(lane, run, from, now, ended(status, null));
+  finish(lane, run, from, now, ended(status, error));
 }
 
 /** Ends a run that was just taken out of its line and cannot go. */
@@ -270,16 +276,30 @@ export function finishPicked(lane: Lane, run: LedgerRun, status: "canceled" | "e
   finish(lane, run, "queued", now, ended(status, null));
 }
 
-/** Cancels a run whose call is in flight: terminal at once, the permit stays until the call is aborted. */
-export function finishHeld(lane: Lane, held: Held, run: LedgerRun, now: number): void {
+/** Ends a run whose call is in flight: terminal at once, the permit stays until the call is aborted. */
+export function finishHeld(lane: Lane, held: Held, run: LedgerRun, now: number, end = ended("canceled", null)): void {
   const from = held.startedAt === null ? "dequeued" : "executing";
   held.canceled = true;
   rememberStart(lane, run, held);
   if (held.startedAt !== null) {
     const call: Call = { outcome: { kind: "aborted" }, finishedAt: now, now };
-    closeAttempt(lane, run, held, call, null);
+    closeAttempt(lane, run, held, call, end.error);
   }
-  finish(lane, run, from, now, ended("canceled", null));
+  finish(lane, run, from, now, end);
   const lease = lane.leases.get(held.nonce);
   if (lease) lane.pending.leases.add(lease);
+}
+
+/** Ends a run whose time bounds all of it: `timed_out` in the middle of a call, `expired` before its first. */
+export function finishOverdue(lane: Lane, run: LedgerRun, now: number): void {
+  const held = lane.held.get(run.seq);
+  if (held?.canceled) return;
+  const message = `not finished within ${run.doc.ttl} s`;
+  const error: RunError = { class: "timeout", message, http_status: null };
+  if (held) {
+    finishHeld(lane, held, run, now, ended(held.startedAt === null ? "canceled" : "timed_out", error));
+    return;
+  }
+  const hasStarted = run.attempt > 0 || run.doc.started !== undefined;
+  finishWaiting(lane, run, hasStarted ? "canceled" : "expired", now, error);
 }

@@ -1,7 +1,7 @@
-import type { ItemOutcome } from "../coordinator/protocol.ts";
+import type { AcceptItem, ItemOutcome } from "../coordinator/protocol.ts";
 import { ApiError, assertNever, type ErrorCode, invalid } from "../domain/error.ts";
 import { ledgerId } from "../domain/id.ts";
-import type { RefusedItem, TriggerItem } from "../domain/item.ts";
+import type { RefusedItem } from "../domain/item.ts";
 import type { Job } from "../domain/job.ts";
 import type { RunStatus, WaitingFor } from "../domain/run.ts";
 import type { Env } from "../env.ts";
@@ -19,6 +19,8 @@ export interface TriggerRequest {
   others: readonly string[];
   /** From the header: the item's own, said in another place. */
   idempotencyKey: string | null;
+  /** Bounds the whole run, retries included; null: the job's own limits do. */
+  endsWithinSecs?: number | null;
   origin: Origin;
   dryRun: boolean;
 }
@@ -42,7 +44,7 @@ export interface Triggered {
  */
 export async function triggerRun(env: Env, job: Job, request: TriggerRequest): Promise<Triggered> {
   const judge = new JobJudge(env, job, request.others);
-  let item: TriggerItem = { payload: "" };
+  let item: AcceptItem = { payload: "" };
   const answer = await askFor(env, judge, async (coordinator, current) => {
     item = await itemOf(judge, request);
     return coordinator.accept({
@@ -60,9 +62,13 @@ export async function triggerRun(env: Env, job: Job, request: TriggerRequest): P
   return { ...known, payloadHash: payloadHash(item.payload), jobVersion: item.version ?? judge.job.current.version };
 }
 
-async function itemOf(judge: JobJudge, { bytes, from, idempotencyKey }: TriggerRequest): Promise<TriggerItem> {
-  const item = await judge.judged(bytes, from, bytes.length, null, Date.now());
-  if ("error" in item) throw refusalOf(item);
+async function itemOf(
+  judge: JobJudge,
+  { bytes, from, idempotencyKey, endsWithinSecs = null }: TriggerRequest,
+): Promise<AcceptItem> {
+  const judged = await judge.judged(bytes, from, bytes.length, null, Date.now());
+  if ("error" in judged) throw refusalOf(judged);
+  const item: AcceptItem = endsWithinSecs === null ? judged : { ...judged, ttl_secs: endsWithinSecs, bounded: true };
   if (idempotencyKey === null) return item;
   if (item.idempotency_key !== undefined && item.idempotency_key !== idempotencyKey) {
     throw invalid([{ path: "idempotency_key", message: "differs from the header Idempotency-Key" }]);
