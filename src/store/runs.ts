@@ -10,6 +10,7 @@ import { type Page, type ScanBounds, type ScanPlan, scan } from "./scan.ts";
 /** The runs of a project as the copy knows them, at most a second behind. */
 export interface RunFilter {
   project_id: string;
+  id?: string;
   job_id?: string;
   /** Of any of these jobs. */
   job_ids?: readonly string[];
@@ -147,6 +148,7 @@ function idPlan(filter: RunFilter): ScanPlan<string> {
 
 /** Ids begin with their creation time, so a range of times is a range of ids. */
 const createdWithin = (filter: RunFilter): (SQL | undefined)[] => [
+  filter.id === undefined ? undefined : sql`id = ${filter.id}`,
   filter.created_after === undefined ? undefined : sql`id >= ${firstIdAt(Math.max(0, filter.created_after))}`,
   filter.created_before === undefined ? undefined : sql`id < ${firstIdAt(Math.max(0, filter.created_before))}`,
 ];
