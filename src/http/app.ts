@@ -4,6 +4,7 @@ import { ApiError, notFound } from "../domain/error.ts";
 import { settingsOf } from "../operations/settings.ts";
 import { type App, type AppEnv, newApp } from "./context.ts";
 import { respondWithError } from "./error.ts";
+import { kernelErrors, registerKernel } from "./kernel/face.ts";
 import { registerSecurity } from "./openapi.ts";
 import { registerApiKeys } from "./routes/api-keys.ts";
 import { registerBatchOperations } from "./routes/batch-operations.ts";
@@ -44,6 +45,7 @@ const rightSettings = createMiddleware<AppEnv>(async (c, next) => {
 export function createApp(): App {
   const app = newApp();
   app.use(everyAnswer);
+  app.use("/kernel/*", kernelErrors);
   app.use(
     methodNotAllowed({
       app,
@@ -56,6 +58,7 @@ export function createApp(): App {
     }),
   );
   app.use("/v1/*", rightSettings);
+  app.use("/kernel/*", rightSettings);
   registerSecurity(app);
   registerHealth(app);
   registerMetrics(app);
@@ -72,6 +75,7 @@ export function createApp(): App {
   registerTriggers(app);
   registerBatchOperations(app);
   registerEvents(app);
+  registerKernel(app);
   app.notFound((c) => respondWithError(notFound(`${c.req.method} ${c.req.path}`), c));
   app.onError(respondWithError);
   return app;
