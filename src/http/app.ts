@@ -4,7 +4,7 @@ import { ApiError, notFound } from "../domain/error.ts";
 import { settingsOf } from "../operations/settings.ts";
 import { type App, type AppEnv, newApp } from "./context.ts";
 import { respondWithError } from "./error.ts";
-import { kernelErrors, registerKernel } from "./kernel/face.ts";
+import { kernelFailures, registerKernel } from "./kernel/face.ts";
 import { registerSecurity } from "./openapi.ts";
 import { registerApiKeys } from "./routes/api-keys.ts";
 import { registerBatchOperations } from "./routes/batch-operations.ts";
@@ -45,7 +45,7 @@ const rightSettings = createMiddleware<AppEnv>(async (c, next) => {
 export function createApp(): App {
   const app = newApp();
   app.use(everyAnswer);
-  app.use("/kernel/*", kernelErrors);
+  app.use("/kernel/*", kernelFailures);
   app.use(
     methodNotAllowed({
       app,

@@ -2,7 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { AttemptRecord, RunRecord } from "../../domain/run.ts";
 import { watchBatch, watchRun } from "../../operations/watch.ts";
-import { secured } from "../auth.ts";
+import { resumable, secured } from "../auth.ts";
 import type { App, AppEnv } from "../context.ts";
 import { idParam, strictQuery } from "../wire/common.ts";
 import { kernelErrors } from "./error.ts";
@@ -23,6 +23,7 @@ const ofInvocation = createRoute({
   tags: ["Kernel: invocations"],
   summary: "Follow an invocation",
   ...secured("runs:read"),
+  ...resumable(),
   request: {
     params: idParam("invocation"),
     query: strictQuery({
@@ -45,6 +46,7 @@ const ofBatch = createRoute({
   tags: ["Kernel: batch jobs"],
   summary: "Follow a batch job",
   ...secured("runs:read"),
+  ...resumable(),
   request: { params: idParam("batch job"), query: noQuery },
   responses: {
     200: stream(
@@ -95,15 +97,17 @@ export function registerEvents(app: App): void {
 
   app.openapi(ofBatch, async (c) => {
     const batches = await watchBatch(c.env, c.var.caller, c.req.valid("param").id, optionsOf(c));
-    let isFirst = true;
+    let counted: string | null = null;
     let names: Awaited<ReturnType<typeof namesFor>> | null = null;
     return eventStream(batches, async ({ ver, batch }) => {
       names ??= await namesFor(c, batch.project_id, [batch.job_id]);
-      const isState = isFirst || batch.finished_at !== null;
-      isFirst = false;
-      return isState
-        ? [{ event: "batch_state", id: ver, data: { batch_job: batchJobToWire(batch, names) } }]
-        : [{ event: "batch_progress", id: ver, data: batchCounts(batch) }];
+      const before = counted;
+      const counts = batchCounts(batch);
+      counted = JSON.stringify(counts);
+      if (before === null || batch.finished_at !== null) {
+        return [{ event: "batch_state", id: ver, data: { batch_job: batchJobToWire(batch, names) } }];
+      }
+      return counted === before ? [] : [{ event: "batch_progress", id: ver, data: counts }];
     });
   });
 }

@@ -13,7 +13,7 @@ import { registerInvocations } from "./invocations.ts";
  */
 
 /** Failures of the face have its clients' shape, those before any route too. */
-export const kernelErrors = createMiddleware<AppEnv>(async (c, next) => {
+export const kernelFailures = createMiddleware<AppEnv>(async (c, next) => {
   c.set("errorOf", kernelError);
   await next();
 });

@@ -98,7 +98,7 @@ const browsers = createRoute({
   ...secured("runs:read"),
   request: { params: idParam("invocation"), query: noQuery },
   responses: {
-    200: json(z.object({ browsers: z.array(z.never()).max(0) }), "No browsers"),
+    200: json(z.object({ browsers: z.array(z.object({ session_id: z.string() })).max(0) }), "No browsers"),
     ...kernelErrors(404),
   },
 });
