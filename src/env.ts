@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { CoordinatorApi, Ticket } from "./coordinator/protocol.ts";
 import { mayCall, parseServiceEndpoints } from "./domain/service-endpoint.ts";
 import type { WebhookRing } from "./webhooks/protocol.ts";
+import type { RunnerParams, WorkflowRing } from "./workflows/protocol.ts";
 
 /** The bindings and variables as the platform hands them over. `parseSettings` turns the variables into `Settings`. */
 export interface Env {
@@ -10,6 +11,8 @@ export interface Env {
   COORDINATOR: DurableObjectNamespace<CoordinatorApi & Rpc.DurableObjectBranded>;
   DELIVERIES: Queue<Ticket>;
   WEBHOOKS: Queue<WebhookRing>;
+  WORKFLOWS: Queue<WorkflowRing>;
+  WORKFLOW_RUNS: Workflow<RunnerParams>;
   ENVIRONMENT?: string;
   ADMIN_TOKEN?: string;
   ENCRYPTION_KEYS?: string;

@@ -175,7 +175,6 @@ function newRun(
   const isLater = item.scheduled_at !== undefined && item.scheduled_at > now;
   if (item.scheduled_at !== undefined) doc.scheduled = item.scheduled_at;
   if (item.ttl_secs !== undefined) doc.ttl = item.ttl_secs;
-  if (item.bounded) doc.bounded = true;
   if (item.tags !== undefined) doc.tags = item.tags;
   if (item.metadata !== undefined) doc.metadata = item.metadata;
   if (item.max_attempts !== undefined) doc.max = item.max_attempts;
@@ -186,6 +185,7 @@ function newRun(
     doc.by = request.created_by;
     doc.via = request.triggered_by;
     if (request.traceparent !== null) doc.trace = request.traceparent;
+    if (request.workflow) doc.workflow = [request.workflow.run_id, request.workflow.depth];
   }
   return {
     seq,

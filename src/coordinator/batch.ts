@@ -45,8 +45,6 @@ export interface Batch {
   triggered_by: TriggeredBy;
   traceparent: string | null;
   retry_of: string | null;
-  /** The version that its items were triggered with. Absent in batches of before it was kept. */
-  job_version?: number;
   request_key: string | null;
   /** The boot that serves the request; a new one means it is dead. */
   boot: string | null;
@@ -64,14 +62,7 @@ export interface Batch {
   last_seq: number | null;
 }
 
-/** @param current the job's version. */
-export function newBatch(
-  seq: number,
-  now: number,
-  boot: string | null,
-  request: OpenBatchRequest,
-  current: number,
-): Batch {
+export function newBatch(seq: number, now: number, boot: string | null, request: OpenBatchRequest): Batch {
   return {
     seq,
     at: now,
@@ -91,7 +82,6 @@ export function newBatch(
     triggered_by: request.triggered_by,
     traceparent: request.traceparent,
     retry_of: request.retry_of ?? null,
-    job_version: request.job_version ?? current,
     request_key: request.request?.key ?? null,
     boot,
     released: false,
@@ -179,7 +169,6 @@ export function batchRecord(batch: Batch, config: JobConfig, now: number): Batch
     throughput_per_sec: rate === null ? null : Math.round(rate * 10) / 10,
     eta_at: batch.finished_at === null && rate !== null && left > 0 ? Math.round(now + (left / rate) * 1000) : null,
     retry_of: batch.retry_of,
-    job_version: batch.job_version,
     ver: batch.ver,
   };
 }

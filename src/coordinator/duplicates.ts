@@ -14,15 +14,18 @@ export interface Seen {
 export const windowMs = (spec: JobSpec): number =>
   spec.dedup_window_secs ? spec.dedup_window_secs * 1000 : KEY_WINDOW_MS;
 
-/** The earlier runs of these identities that still count at `now`: the window is half open. */
+/**
+ * The earlier runs of these identities that still count at `now`: the window is half open. What Sluice triggers by itself
+ * must not be doubled, however short the job's own window.
+ */
 export function findSeen(ledger: Ledger, identities: string[], spec: JobSpec, now: number): Map<string, Seen> {
   const seen = new Map<string, Seen>();
   if (identities.length === 0) return seen;
-  const since = now - windowMs(spec);
   for (const row of ledger.all(
-    "SELECT d.identity, d.seq, d.at FROM json_each(?) j CROSS JOIN dedup d ON d.identity = j.value WHERE d.at > ?",
+    "SELECT d.identity, d.seq, d.at FROM json_each(?1) j CROSS JOIN dedup d ON d.identity = j.value WHERE d.at > iif(d.identity GLOB 'w:*', ?3, ?2)",
     JSON.stringify(identities),
-    since,
+    now - windowMs(spec),
+    now - Math.max(windowMs(spec), KEY_WINDOW_MS),
   )) {
     seen.set(row.identity as string, { seq: row.seq as number, at: row.at as number });
   }

@@ -45,7 +45,7 @@ import type {
   OpenBatchRequest,
   ResumeBatchAnswer,
 } from "./protocol.ts";
-import { cancelRun, cancelWhere, laneHealth, readRun } from "./steering.ts";
+import { cancelRun, cancelWhere, laneHealth, readRun, runOf } from "./steering.ts";
 import { startSweep, stepSweeps, sweepStopped } from "./sweep.ts";
 import { oldestUnsentAt } from "./wake.ts";
 import { Watchers } from "./watchers.ts";
@@ -174,6 +174,11 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   async getRun(id: string): Promise<RunRecord | null> {
     const lane = this.load();
     return lane === null ? null : readRun(lane, id);
+  }
+
+  async runOf(identity: string): Promise<string | null> {
+    const lane = this.load();
+    return lane === null ? null : runOf(lane, identity, this.now(lane));
   }
 
   async getBatch(id: string): Promise<BatchRecord | null> {

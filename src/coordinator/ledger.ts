@@ -16,8 +16,6 @@ export interface RunDoc {
   idem?: string;
   scheduled?: number;
   ttl?: number;
-  /** `ttl` bounds the whole run, not only its start. */
-  bounded?: true;
   tags?: Record<string, string>;
   metadata?: Record<string, string>;
   max?: number;
@@ -29,6 +27,8 @@ export interface RunDoc {
   by?: string;
   via?: string;
   trace?: string;
+  /** The workflow run whose step this is, and its depth in its chain. */
+  workflow?: [id: string, depth: number];
   /** Progress, once there is some. */
   lost?: number;
   /** The primary failed and the fallback is due. */

@@ -1,7 +1,7 @@
 import { assertNever } from "../domain/error.ts";
 import { ledgerId } from "../domain/id.ts";
 import type { Sealed } from "../domain/job.ts";
-import type { Notice, WebhookEvent } from "../domain/notice.ts";
+import type { Notice, WebhookEvent, WebhookNotice } from "../domain/notice.ts";
 import type { RunRecord, TerminalStatus } from "../domain/run.ts";
 import type { Env } from "../env.ts";
 import type { WebhookRing } from "../webhooks/protocol.ts";
@@ -9,6 +9,7 @@ import { type Batch, batchId } from "./batch.ts";
 import type { Lane } from "./lane.ts";
 import type { LedgerRun } from "./ledger.ts";
 import type { JobConfig } from "./protocol.ts";
+import { announceToWorkflows, ringsOf } from "./workflow-notices.ts";
 
 /**
  * Notices: what a commit announces beside its rows for D1. They are written in the commit's own outbox row, land in D1 in
@@ -34,6 +35,7 @@ export function announceRun(lane: Lane, run: LedgerRun, record: RunRecord): void
     const type = `run.${record.status as TerminalStatus}` as const;
     tell(lane.pending.notices, webhook_url, webhook_secret, [id, type, record.id, record.batch_id, at]);
   }
+  announceToWorkflows(lane, run, record);
 }
 
 /** A batch has changed: its end is announced the first time that a commit sees it. */
@@ -46,7 +48,7 @@ export function announceBatch(notices: Notice[], batch: Batch, config: JobConfig
 }
 
 function tell(notices: Notice[], url: string, secret: Sealed | null, event: WebhookEvent): void {
-  const same = notices.find((n) => n.kind === "webhook" && n.url === url && n.secret === secret);
+  const same = notices.find((n): n is WebhookNotice => n.kind === "webhook" && n.url === url && n.secret === secret);
   if (same) same.events.push(event);
   else notices.push({ kind: "webhook", url, secret, events: [event] });
 }
@@ -66,10 +68,17 @@ export async function ring(env: Env, projectId: string, notices: readonly Notice
       case "webhook":
         urls.add(notice.url);
         break;
+      case "workflow_start":
+      case "workflow_signal":
+        break;
       default:
-        assertNever(notice.kind);
+        assertNever(notice);
     }
   }
   const rings = [...urls].map((url): { body: WebhookRing } => ({ body: { v: 1, project_id: projectId, url } }));
   for (let i = 0; i < rings.length; i += RINGS_AT_ONCE) await env.WEBHOOKS.sendBatch(rings.slice(i, i + RINGS_AT_ONCE));
+  const workflows = ringsOf(notices).map((body) => ({ body }));
+  for (let i = 0; i < workflows.length; i += RINGS_AT_ONCE) {
+    await env.WORKFLOWS.sendBatch(workflows.slice(i, i + RINGS_AT_ONCE));
+  }
 }

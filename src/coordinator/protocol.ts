@@ -37,14 +37,18 @@ export interface JobConfig {
 /** One valid item, as the rules left it; a replay names the run that it repeats. */
 export interface AcceptItem extends TriggerItem {
   replayed_run_id?: string;
-  /** `ttl_secs` bounds the whole run, retries included, not only its start. */
-  bounded?: true;
 }
 
 /** An item that the rules refused. It is counted and listed, and makes no run. */
 export type RejectedItem = RefusedItem;
 
 export const isRejected = (item: AcceptItem | RejectedItem): item is RejectedItem => "error" in item;
+
+/** The workflow run that a run belongs to, and its place in its chain. */
+export interface WorkflowOrigin {
+  run_id: string;
+  depth: number;
+}
 
 /** ≤ 500 items and ≤ 4 MiB of payload. */
 export interface AcceptRequest {
@@ -56,6 +60,8 @@ export interface AcceptRequest {
   created_by: string;
   /** The request's `traceparent`, or null. */
   traceparent: string | null;
+  /** Set for a step of a workflow run: it is told of the run's end. */
+  workflow?: WorkflowOrigin;
   /** Present for an item of a batch. `hashes[i]` fingerprints the bytes of item i; it tells a repeat from a conflict. */
   batch?: { id: string; epoch: number; first_index: number; hashes: string[] };
   items: (AcceptItem | RejectedItem)[];
@@ -125,8 +131,6 @@ export interface OpenBatchRequest {
   triggered_by: TriggeredBy;
   options: BatchOptions;
   retry_of?: string;
-  /** The job version that all of its items name; absent: none. */
-  job_version?: number;
   /** The request's Idempotency-Key, with a fingerprint of everything but the items. */
   request: { key: string; fingerprint: string } | null;
 }
@@ -310,6 +314,8 @@ export interface CoordinatorApi {
   exchange(request: ExchangeRequest): Promise<ExchangeAnswer>;
 
   getRun(id: string): Promise<RunRecord | null>;
+  /** The newest run with an identity that still counts; null where there is none. */
+  runOf(identity: string): Promise<string | null>;
   getBatch(id: string): Promise<BatchRecord | null>;
   cancelRun(id: string): Promise<CancelAnswer>;
   /** Up to 500 at once; answers in order. */

@@ -1,5 +1,6 @@
 import { parseLedgerId } from "../domain/id.ts";
 import type { RunRecord, RunStatus, TerminalStatus, WaitingFor } from "../domain/run.ts";
+import { findSeen } from "./duplicates.ts";
 import type { Flow } from "./flow.ts";
 import { gate } from "./gate.ts";
 import type { Lane } from "./lane.ts";
@@ -7,12 +8,18 @@ import { type LedgerRun, PLACE } from "./ledger.ts";
 import { findInOutbox } from "./outbox.ts";
 import type { CancelAnswer, JobConfig, LaneHealth } from "./protocol.ts";
 import { blockerOf } from "./room.ts";
-import { fullWindow, liveState, recordOfRow, runRecord } from "./run-record.ts";
+import { fullWindow, liveState, recordOfRow, runId, runRecord } from "./run-record.ts";
 import type { Blocker } from "./scheduler.ts";
 import { finishHeld, finishWaiting } from "./settle.ts";
 import { startSweep } from "./sweep.ts";
 
 /** A run as it is now: alive, or ended and not yet in D1. Null: D1 knows, or nobody. */
+/** The id of the run that an identity leads to. */
+export function runOf(lane: Lane, identity: string, now: number): string | null {
+  const seen = lane.config && findSeen(lane.ledger, [identity], lane.spec, now).get(identity);
+  return seen ? runId(lane.config as JobConfig, seen.at, seen.seq) : null;
+}
+
 export function readRun(lane: Lane, id: string): RunRecord | null {
   const parsed = parseLedgerId(id);
   if (parsed === null || lane.config === null) return null;

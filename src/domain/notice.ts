@@ -5,7 +5,7 @@ import type { TerminalStatus } from "./run.ts";
  * What a coordinator's commit announces to others, beside the rows that D1 keeps of it. A notice waits in the outbox as JSON
  * and lands in D1 together with the rows it speaks of. `coordinator/notices` says how to add a kind.
  */
-export type Notice = WebhookNotice;
+export type Notice = WebhookNotice | WorkflowStartNotice | WorkflowSignalNotice;
 
 export type WebhookType = `run.${TerminalStatus}` | "batch.finished";
 
@@ -27,3 +27,29 @@ export type WebhookEvent = [
   /** Unix milliseconds. */
   at: number,
 ];
+
+/** Runs have completed whose job starts a workflow. */
+export interface WorkflowStartNotice {
+  kind: "workflow_start";
+  slug: string;
+  mapping: Record<string, string> | null;
+  starts: WorkflowStart[];
+}
+
+export type WorkflowStart = [
+  /** The workflow run's id: it follows from the completed run's, so a second arrival is none. */
+  id: string,
+  runId: string,
+  /** Of the workflow run, in its chain. */
+  depth: number,
+  /** Unix milliseconds. */
+  at: number,
+];
+
+/** Runs of steps have ended: their workflow runs can go on. */
+export interface WorkflowSignalNotice {
+  kind: "workflow_signal";
+  workflow_run_ids: string[];
+  /** Unix milliseconds. */
+  at: number;
+}

@@ -1,5 +1,6 @@
 import { assertNever } from "../domain/error.ts";
 import type { Notice } from "../domain/notice.ts";
+import { MAX_CHAIN_DEPTH } from "../domain/workflow.ts";
 
 /** `?1` project, `?2` job, `?3` JSON of the kind's notices. A second arrival of a notice is none. */
 const INSERT_WEBHOOKS = `INSERT INTO webhook_deliveries
@@ -9,10 +10,39 @@ const INSERT_WEBHOOKS = `INSERT INTO webhook_deliveries
   FROM json_each(?3) AS n, json_each(n.value, '$.events') AS e WHERE true
   ON CONFLICT (project_id, id) DO NOTHING`;
 
+/** The sweeper asks after a workflow run whose instance has not begun so long after. */
+const BEGINS_WITHIN_MS = 30_000;
+
+/** A run that cannot start stands there as failed, for its owner to see. */
+const INSERT_WORKFLOW_RUNS = `INSERT INTO workflow_runs
+    (project_id, id, workflow_id, revision, status, depth, source_run_id, mapping, created_by, error,
+     created_at, finished_at, due_at)
+  SELECT ?1, s.value->>0, w.id, w.revision, iif(s.value->>2 > ${MAX_CHAIN_DEPTH} OR w.id IS NULL, 'failed', 'queued'),
+    s.value->>2, s.value->>1, nullif(n.value->'$.mapping', 'null'), 'system:workflow',
+    CASE WHEN w.id IS NULL
+        THEN json_object('code', 'not_found', 'message', 'no workflow has the slug ' || (n.value->>'slug'))
+      WHEN s.value->>2 > ${MAX_CHAIN_DEPTH}
+        THEN json_object('code', 'conflict', 'message', 'a chain of workflows is at most ${MAX_CHAIN_DEPTH} deep') END,
+    s.value->>3, iif(s.value->>2 > ${MAX_CHAIN_DEPTH} OR w.id IS NULL, s.value->>3, NULL),
+    iif(s.value->>2 > ${MAX_CHAIN_DEPTH} OR w.id IS NULL, NULL, (s.value->>3) + ${BEGINS_WITHIN_MS})
+  FROM json_each(?3) AS n, json_each(n.value, '$.starts') AS s
+  LEFT JOIN workflows AS w ON w.project_id = ?1 AND w.slug = n.value->>'slug' WHERE true
+  ON CONFLICT (id) DO NOTHING`;
+
+/** Should the ring for it be lost, the sweeper finds it overdue. */
+const SIGNAL_WORKFLOW_RUNS = `UPDATE workflow_runs SET due_at = min(due_at, s.at)
+  FROM (SELECT i.value AS id, n.value->>'at' AS at
+    FROM json_each(?3) AS n, json_each(n.value, '$.workflow_run_ids') AS i) AS s
+  WHERE workflow_runs.id = s.id AND project_id = ?1 AND due_at IS NOT NULL`;
+
 const insertOf = (kind: Notice["kind"]): string => {
   switch (kind) {
     case "webhook":
       return INSERT_WEBHOOKS;
+    case "workflow_start":
+      return INSERT_WORKFLOW_RUNS;
+    case "workflow_signal":
+      return SIGNAL_WORKFLOW_RUNS;
     default:
       return assertNever(kind);
   }
