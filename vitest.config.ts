@@ -58,7 +58,7 @@ export default defineConfig(async () => {
           ],
           test: {
             name: "workers",
-            include: ["test/{coordinator,delivery,store,operations,webhooks,http}/**/*.test.ts"],
+            include: ["test/{coordinator,delivery,store,operations,webhooks,workflows,http}/**/*.test.ts"],
             globalSetup: ["./test/fixtures/endpoint/global-setup.ts"],
             setupFiles: ["./test/fixtures/apply-migrations.ts"],
             // It requires a module that only a bundler's interop can give it, as wrangler's does.

@@ -5,12 +5,18 @@ import { createApp } from "./http/app.ts";
 import { actingAs } from "./http/auth.ts";
 import { answerDrained } from "./http/drained-request.ts";
 import { batchToWire } from "./http/wire/batch-operations.ts";
+import { workflowPorts } from "./operations/workflow-steps.ts";
 import { entrypointOver } from "./rpc/entrypoint.ts";
 import { everyMinute } from "./schedule/minute.ts";
 import { selectEnvironment } from "./store/environments.ts";
 import { handleRings } from "./webhooks/consumer.ts";
+import { handleWorkflowRings } from "./workflows/rings.ts";
+import { workflowRunner } from "./workflows/runner.ts";
 
 export { JobCoordinator } from "./coordinator/job-coordinator.ts";
+
+/** Runs of workflows, on the platform's own. */
+export class WorkflowRunner extends workflowRunner(workflowPorts) {}
 
 const app = createApp();
 
@@ -27,6 +33,7 @@ const isCounters = (request: Request, env: Env): boolean =>
 async function answerQueue(batch: MessageBatch, env: Env, ctx: ExecutionContext): Promise<void> {
   if (batch.queue.endsWith("-deliveries")) return handleBatch(batch, env, ctx, (id) => selectEnvironment(env.DB, id));
   if (batch.queue.endsWith("-webhooks")) return handleRings(batch, env, ctx, batchToWire);
+  if (batch.queue.endsWith("-workflows")) return handleWorkflowRings(batch, env);
   throw new Error(`nobody answers the queue ${batch.queue}`);
 }
 

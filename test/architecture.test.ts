@@ -28,7 +28,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   delivery: ["domain", "env.ts", ...withDoors("delivery")],
   webhooks: ["domain", "env.ts", "store/webhook-queue.ts", ...withDoors("webhooks")],
   imports: ["domain", "env.ts", ...withDoors("imports")],
-  workflows: ["domain", "env.ts", ...withDoors("workflows")],
+  workflows: ["domain", "env.ts", "store/workflow-runs.ts", ...withDoors("workflows")],
   operations: [
     ...[
       "domain",
@@ -48,7 +48,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   // Types alone: what the routes say of themselves.
   client: ["domain", "http/api.ts"],
   dashboard: [],
-  "env.ts": ["domain", "coordinator/protocol.ts", "webhooks/protocol.ts"],
+  "env.ts": ["domain", "coordinator/protocol.ts", "webhooks/protocol.ts", "workflows/protocol.ts"],
   "index.ts": ["domain", "store", ...PEERS, "operations", "http", "rpc", "schedule", "env.ts"],
 };
 

@@ -179,8 +179,15 @@ export const jobShape = {
   enabled: z.boolean().describe("A disabled job refuses triggers and holds what waits."),
   webhook_url: url("Told of every terminal run.").nullable(),
   webhook_secret: secret("Signs the webhooks."),
-  on_complete_trigger_workflow: slugField.nullable().describe("The slug of a workflow."),
-  on_complete_payload_mapping: stringMap(100, key(256), text(1, 1024)).nullable(),
+  on_complete_trigger_workflow: slugField
+    .nullable()
+    .describe("The slug of a workflow that each completed run starts, once."),
+  on_complete_payload_mapping: stringMap(100, key(256), text(1, 1024))
+    .nullable()
+    .describe(
+      "That workflow's payload: names, each with a path such as `result.user.id` that starts at result, payload, metadata or " +
+        "run, else is taken from the result. What is missing is null. Null: the payload is the result.",
+    ),
   version_policy: z.enum(["pin", "latest", "minor"]),
   backwards_compatible: z.boolean(),
 } as const;

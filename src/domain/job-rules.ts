@@ -5,6 +5,7 @@ import type { ErrorDetail } from "./error.ts";
 import { isUuid } from "./id.ts";
 import type { JobSpec } from "./job.ts";
 import type { JobChange } from "./job-fields.ts";
+import { mappingProblems } from "./payload-mapping.ts";
 import { checkSchemaDocument } from "./payload-schema.ts";
 import { judgeEndpoint } from "./service-endpoint.ts";
 
@@ -56,6 +57,7 @@ export function fieldProblems(change: JobChange, rules: EndpointRules): ErrorDet
     const id = change[field as keyof typeof NAMED];
     if (typeof id === "string" && !isUuid(id)) refuse(field, unknownNamed(what));
   }
+  if (change.on_complete_payload_mapping) details.push(...mappingProblems(change.on_complete_payload_mapping));
   details.push(...schemaProblems(change.payload_schema));
   return details;
 }

@@ -7,13 +7,14 @@ import type { HealthRoutes } from "./routes/health.ts";
 import type { JobGroupRoutes } from "./routes/job-groups.ts";
 import type { JobVersionRoutes } from "./routes/job-versions.ts";
 import type { JobRoutes } from "./routes/jobs.ts";
-import type { MetricsRoutes } from "./routes/metrics.ts";
 import type { ProjectRoutes } from "./routes/projects.ts";
 import type { RunSteeringRoutes } from "./routes/run-steering.ts";
 import type { RunRoutes } from "./routes/runs.ts";
 import type { TriggerRoutes } from "./routes/triggers.ts";
 import type { WebhookDeliveryRoutes } from "./routes/webhook-deliveries.ts";
 import type { WhoamiRoutes } from "./routes/whoami.ts";
+import type { WorkflowRunRoutes } from "./routes/workflow-runs.ts";
+import type { WorkflowRoutes } from "./routes/workflows.ts";
 import type { item } from "./wire/item.ts";
 
 /**
@@ -29,13 +30,14 @@ export type ApiRoutes =
   | JobGroupRoutes
   | JobVersionRoutes
   | JobRoutes
-  | MetricsRoutes
   | ProjectRoutes
   | RunSteeringRoutes
   | RunRoutes
   | TriggerRoutes
   | WebhookDeliveryRoutes
-  | WhoamiRoutes;
+  | WhoamiRoutes
+  | WorkflowRunRoutes
+  | WorkflowRoutes;
 
 /** An item of a trigger as a caller writes it: the routes read it from raw bytes, so their schemas only name it. */
 export type Item = z.input<typeof item>;

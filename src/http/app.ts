@@ -4,7 +4,6 @@ import { ApiError, notFound } from "../domain/error.ts";
 import { settingsOf } from "../operations/settings.ts";
 import { type App, type AppEnv, newApp } from "./context.ts";
 import { respondWithError } from "./error.ts";
-import { kernelFailures, registerKernel } from "./kernel/face.ts";
 import { registerSecurity } from "./openapi.ts";
 import { registerApiKeys } from "./routes/api-keys.ts";
 import { registerBatchOperations } from "./routes/batch-operations.ts";
@@ -14,13 +13,14 @@ import { registerHealth } from "./routes/health.ts";
 import { registerJobGroups } from "./routes/job-groups.ts";
 import { registerJobVersions } from "./routes/job-versions.ts";
 import { registerJobs } from "./routes/jobs.ts";
-import { registerMetrics } from "./routes/metrics.ts";
 import { registerProjects } from "./routes/projects.ts";
 import { registerRunSteering } from "./routes/run-steering.ts";
 import { registerRuns } from "./routes/runs.ts";
 import { registerTriggers } from "./routes/triggers.ts";
 import { registerWebhookDeliveries } from "./routes/webhook-deliveries.ts";
 import { registerWhoami } from "./routes/whoami.ts";
+import { registerWorkflowRuns } from "./routes/workflow-runs.ts";
+import { registerWorkflows } from "./routes/workflows.ts";
 
 /** What a caller may name a request with. */
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
@@ -45,7 +45,6 @@ const rightSettings = createMiddleware<AppEnv>(async (c, next) => {
 export function createApp(): App {
   const app = newApp();
   app.use(everyAnswer);
-  app.use("/kernel/*", kernelFailures);
   app.use(
     methodNotAllowed({
       app,
@@ -58,10 +57,8 @@ export function createApp(): App {
     }),
   );
   app.use("/v1/*", rightSettings);
-  app.use("/kernel/*", rightSettings);
   registerSecurity(app);
   registerHealth(app);
-  registerMetrics(app);
   registerProjects(app);
   registerApiKeys(app);
   registerWhoami(app);
@@ -75,7 +72,8 @@ export function createApp(): App {
   registerTriggers(app);
   registerBatchOperations(app);
   registerEvents(app);
-  registerKernel(app);
+  registerWorkflows(app);
+  registerWorkflowRuns(app);
   app.notFound((c) => respondWithError(notFound(`${c.req.method} ${c.req.path}`), c));
   app.onError(respondWithError);
   return app;

@@ -1,5 +1,5 @@
 import { coordinatorOf } from "../coordinator/client.ts";
-import type { AcceptAnswer, CoordinatorApi, ItemOutcome, Refusal } from "../coordinator/protocol.ts";
+import type { AcceptAnswer, CoordinatorApi, ItemOutcome, Refusal, WorkflowOrigin } from "../coordinator/protocol.ts";
 import { ApiError, assertNever, notFound } from "../domain/error.ts";
 import type { Job } from "../domain/job.ts";
 import type { TriggeredBy } from "../domain/run.ts";
@@ -14,6 +14,8 @@ export interface Origin {
   triggered_by: TriggeredBy;
   created_by: string;
   traceparent: string | null;
+  /** Set for a step of a workflow run. */
+  workflow?: WorkflowOrigin;
 }
 
 /** The right to add to a batch: a newer epoch takes it away. */

@@ -23,16 +23,9 @@ export type Claim =
  *
  * @param fingerprint SHA-256 of its body.
  * @param now Unix milliseconds.
- * @param joins whether a repeat may do the same at once: what it does is known by the creation id or the key, and done once.
- * @throws ApiError `conflict` where the key came with another body, or the first request is still running and is not joined.
+ * @throws ApiError `conflict` where the key came with another body, or the first request is still running.
  */
-export async function beginRequest(
-  env: Env,
-  name: RequestName,
-  fingerprint: string,
-  now: number,
-  joins = false,
-): Promise<Claim> {
+export async function beginRequest(env: Env, name: RequestName, fingerprint: string, now: number): Promise<Claim> {
   const creation_id = uuidV7(now, crypto.getRandomValues(new Uint8Array(10)));
   const claim = await claimRequest(
     env.DB,
@@ -47,7 +40,6 @@ export async function beginRequest(
     throw new ApiError("conflict", "Idempotency-Key: was used with another body");
   }
   if (earlier.status === null || earlier.body === null) {
-    if (joins) return { kind: "first", creationId: earlier.body ?? creation_id };
     const left = Math.max(1, Math.ceil((earlier.created_at + CLAIM_MS - now) / 1000));
     throw new ApiError("conflict", "Idempotency-Key: the first request with it is still running", {
       retryAfterSecs: Math.min(left, 5),

@@ -8,8 +8,9 @@ import type { Env } from "../env.ts";
 import { selectEnvironment } from "../store/environments.ts";
 import { selectGroup } from "../store/job-groups.ts";
 import { settingsOf } from "./settings.ts";
+import { onCompleteProblems } from "./workflows.ts";
 
-/** What a job names outside of itself: a group, an environment and its variables, services. */
+/** What a job names outside of itself: a group, an environment and its variables, services, a workflow. */
 
 /** @param projectId null where it is not known yet: every service counts as mapped. */
 export function endpointRules(env: Env, projectId: string | null): EndpointRules {
@@ -21,16 +22,21 @@ export function endpointRules(env: Env, projectId: string | null): EndpointRules
 }
 
 /** The part of a job that names something else. */
-type Bound = Pick<JobSpec, "group_id" | "environment_id" | "endpoint_url" | "fallback_endpoint_url">;
+type Bound = Pick<
+  JobSpec,
+  "group_id" | "environment_id" | "endpoint_url" | "fallback_endpoint_url" | "on_complete_trigger_workflow"
+>;
+
+const NAMING_FIELDS = [
+  ...(["group_id", "environment_id", "endpoint_url", "fallback_endpoint_url", "endpoint_headers"] as const),
+  "on_complete_trigger_workflow" as const,
+];
 
 /** Whether a change touches what a job names; others need not look it up. */
-export const mayUnbind = (change: JobChange): boolean =>
-  (["group_id", "environment_id", "endpoint_url", "fallback_endpoint_url", "endpoint_headers"] as const).some(
-    (field) => change[field] !== undefined,
-  );
+export const mayUnbind = (change: JobChange): boolean => NAMING_FIELDS.some((field) => change[field] !== undefined);
 
 /**
- * Fields that name what is not there, or is another project's: group, environment, and variables of it. What is no id at
+ * Fields that name what is not there, or is another project's: workflow, group, environment, and variables of it. What is no id at
  * all is `fieldProblems`' to say.
  *
  * @param headers their values in the clear; a null one is not judged.
@@ -46,7 +52,7 @@ export async function bindingProblems(
     asked(job.group_id) ? selectGroup(env.DB, job.group_id) : null,
     asked(job.environment_id) ? selectEnvironment(env.DB, job.environment_id) : null,
   ]);
-  const details: ErrorDetail[] = [];
+  const details: ErrorDetail[] = await onCompleteProblems(env, projectId, job);
   if (asked(job.group_id) && group?.project_id !== projectId) {
     details.push({ path: "group_id", message: unknownNamed("group") });
   }
@@ -71,7 +77,7 @@ export async function bindingProblems(
 /** The database's own word on a group or environment that was deleted while a job that names it was being saved. */
 export function goneMeanwhile(error: unknown): unknown {
   for (let cause: unknown = error, depth = 0; cause instanceof Error && depth < 4; cause = cause.cause, depth++) {
-    const path = /unknown (environment_id|group_id)/.exec(cause.message)?.[1];
+    const path = /unknown (environment_id|group_id|on_complete_trigger_workflow)/.exec(cause.message)?.[1];
     if (path !== undefined) return invalid([{ path, message: "was deleted just now" }]);
   }
   return error;

@@ -46,7 +46,7 @@ export async function updateProject(
 }
 
 /**
- * Deletes a project with its keys, environments, groups and deleted jobs.
+ * Deletes a project with its keys, environments, groups, workflows and deleted jobs.
  *
  * @returns false where jobs that are not deleted, or whose deletion the coordinator has not heard of, stand in the way.
  */
@@ -62,6 +62,10 @@ export async function deleteProject(db: D1Database, id: string): Promise<boolean
       db.prepare("DELETE FROM jobs WHERE project_id = ?1 AND deleted_at IS NOT NULL").bind(id),
       db.prepare("DELETE FROM environments WHERE project_id = ?1").bind(id),
       db.prepare("DELETE FROM job_groups WHERE project_id = ?1").bind(id),
+      db
+        .prepare("DELETE FROM workflow_revisions WHERE workflow_id IN (SELECT id FROM workflows WHERE project_id = ?1)")
+        .bind(id),
+      db.prepare("DELETE FROM workflows WHERE project_id = ?1").bind(id),
       db.prepare("DELETE FROM api_keys WHERE project_id = ?1").bind(id),
       db.prepare("DELETE FROM projects WHERE id = ?1").bind(id),
     ]);

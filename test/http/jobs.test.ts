@@ -79,6 +79,8 @@ describe("a job", () => {
       endpoint_signing_secret: "hush-hush-2",
       webhook_secret: "hush-hush-3",
     };
+    const step = { step_ref: "a", job: (await newJob(key)).id };
+    await post("/v1/workflows", { name: "Next step", slug: FULL.on_complete_trigger_workflow, steps: [step] });
     const made = await post("/v1/jobs", { ...FULL, ...secrets });
     expect(made.status).toBe(201);
     expect(made.body).toMatchObject({
