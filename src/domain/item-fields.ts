@@ -154,3 +154,12 @@ export const METADATA_BOUNDS = {
       ? `is longer than ${MAX_METADATA_VALUE_CHARS} characters`
       : unstorable(value),
 };
+
+export const OVERFULL = `has more than ${MAX_METADATA} entries with the job's default_run_metadata`;
+
+/** Whether an item's metadata, with the job's default entries that it does not replace, is more than a run may have. */
+export function isOverfull(own: Record<string, string> | undefined, defaults: readonly string[]): boolean {
+  if (own === undefined || defaults.length === 0) return false;
+  const added = defaults.filter((name) => !Object.hasOwn(own, name)).length;
+  return Object.keys(own).length + added > MAX_METADATA;
+}

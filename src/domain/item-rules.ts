@@ -5,6 +5,8 @@ import type { PayloadCheck } from "./payload-schema.ts";
 export interface VersionRules {
   version: number;
   check: PayloadCheck | null;
+  /** Of its `default_run_metadata`. */
+  metadataNames: readonly string[];
 }
 
 /** What of a job items are judged by. */
@@ -21,6 +23,7 @@ export interface ItemRules {
   dedup: boolean;
   /** The current version's. */
   check: PayloadCheck | null;
+  metadataNames: readonly string[];
   /** By what an item may write in `version`; null: there is no such version. Grows as versions are looked up. */
   versions: ReadonlyMap<string, VersionRules | null>;
   /** SHA-256 of the canonical payload, 64 hex digits. */

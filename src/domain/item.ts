@@ -2,6 +2,7 @@ import type { ErrorDetail } from "./error.ts";
 import { parseInstant } from "./instant.ts";
 import {
   isNull,
+  isOverfull,
   isStorable,
   MAX_ATTEMPTS,
   MAX_KEY_CHARS,
@@ -9,6 +10,7 @@ import {
   MAX_TIMEOUT_SECS,
   MAX_TTL_SECS,
   METADATA_BOUNDS,
+  OVERFULL,
   readInteger,
   readKey,
   readLimits,
@@ -310,7 +312,7 @@ export class ItemJudge {
   }
 
   private readVersion(item: TriggerItem): VersionNeeded | null {
-    let check = this.rules.check;
+    let { check, metadataNames } = this.rules;
     if (this.given(FIELD.version)) {
       const value = parsed(this.bytes, this.start(FIELD.version), this.end(FIELD.version));
       const isReference = typeof value === "string" || (Number.isSafeInteger(value) && (value as number) > 0);
@@ -319,7 +321,9 @@ export class ItemJudge {
       if (rules === null) this.refuse("version", "must be a version number or a version_id of the job");
       item.version = rules?.version;
       check = rules?.check ?? null;
+      metadataNames = rules?.metadataNames ?? [];
     }
+    if (isOverfull(item.metadata, metadataNames)) this.refuse("metadata", OVERFULL);
     if (check !== null && this.details.length === 0) this.details.push(...this.placed(check(JSON.parse(item.payload))));
     return null;
   }

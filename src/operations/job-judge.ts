@@ -23,6 +23,11 @@ function payloadCheckOf(version: JobVersion): PayloadCheck | null {
   return check;
 }
 
+const versionRules = (version: JobVersion): Omit<VersionRules, "version"> => ({
+  check: payloadCheckOf(version),
+  metadataNames: Object.keys(version.spec.default_run_metadata),
+});
+
 /** A request may name so many versions that are not there before it is believed that none of the others is. */
 const MAX_MISSES = 20;
 
@@ -83,7 +88,7 @@ export class JobJudge {
     const version = this.misses < MAX_MISSES ? await versionByRef(this.env, this.job, ref) : null;
     if (version === null) this.misses++;
     else this.versions.set(version.version, version);
-    this.rules.set(ref, version && { version: version.version, check: payloadCheckOf(version) });
+    this.rules.set(ref, version && { version: version.version, ...versionRules(version) });
   }
 
   /** The versions which some items name and the coordinator has not got as the current one. */
@@ -102,7 +107,7 @@ export class JobJudge {
       keyPath: path,
       keyDefault: path === null ? null : keyDefault(path, spec),
       dedup: (spec.dedup_window_secs ?? 0) > 0,
-      check: payloadCheckOf(job.current),
+      ...versionRules(job.current),
       versions: this.rules,
       hashPayload: payloadHash,
     };

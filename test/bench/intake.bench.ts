@@ -22,6 +22,7 @@ const plain: ItemRules = {
   keyDefault: null,
   dedup: false,
   check: null,
+  metadataNames: [],
   versions: new Map(),
   hashPayload: (payload) => sha256(canonicalJson(payload)),
 };

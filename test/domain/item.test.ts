@@ -22,6 +22,7 @@ const RULES: ItemRules = {
   keyDefault: null,
   dedup: false,
   check: null,
+  metadataNames: [],
   versions: new Map(),
   hashPayload: (payload) => `hash of ${payload}`,
 };
@@ -314,6 +315,23 @@ describe("the concurrency key", () => {
   });
 });
 
+describe("default metadata", () => {
+  test("and the item's own are together at most 20 entries, by the version that the item names", () => {
+    const names = fc.uniqueArray(fc.constantFrom(..."abcdefghijklmnopqrstuvwxyz"), { maxLength: 20 });
+    fc.assert(
+      fc.property(names, names, names, fc.boolean(), (own, current, named, isNamed) => {
+        const item = { metadata: Object.fromEntries(own.map((name) => [name, "v"])), ...(isNamed && { version: 7 }) };
+        const versions = new Map([["7", { version: 7, check: null, metadataNames: named }]]);
+        const together = new Set([...own, ...(isNamed ? named : current)]).size;
+        const wrong = problems(item, { metadataNames: current, versions });
+        const message = "metadata: has more than 20 entries with the job's default_run_metadata";
+        // An item that brings none is never refused for it.
+        expect(wrong).toEqual(together > 20 && own.length > 0 ? [message] : []);
+      }),
+    );
+  });
+});
+
 describe("versions and schemas", () => {
   const check = (payload: unknown) => (payload === "bad" ? [{ path: "payload.x", message: "does not fit" }] : []);
 
@@ -321,7 +339,7 @@ describe("versions and schemas", () => {
     expect(judge({ version: 7 })).toEqual({ needs: "7" });
     expect(judge({ version: "ver_0123456789" })).toEqual({ needs: "ver_0123456789" });
     const versions = new Map([
-      ["7", { version: 7, check }],
+      ["7", { version: 7, check, metadataNames: [] }],
       ["8", null],
     ]);
     expect(valid({ version: 7 }, { versions })).toEqual({ payload: "{}", version: 7 });
@@ -330,7 +348,10 @@ describe("versions and schemas", () => {
     ]);
     expect(problems({ version: 7, payload: "bad" }, { versions }, 1)).toEqual(["items[1].payload.x: does not fit"]);
     expect(
-      problems({ version: 7, payload: "bad" }, { versions: new Map([["7", { version: 7, check: null }]]), check }),
+      problems(
+        { version: 7, payload: "bad" },
+        { versions: new Map([["7", { version: 7, check: null, metadataNames: [] }]]), check },
+      ),
     ).toEqual([]);
   });
 
