@@ -75,11 +75,16 @@ export function expandUrl(template: string, lookup: Lookup): Expansion {
 /** What a header may carry: printable Latin text on one line. */
 export const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
+/** Receivers refuse longer ones. */
+const MAX_HEADER_CHARS = 8_192;
+
 /** A header's value with its variables filled in as they are. */
 export function expandHeader(template: string, lookup: Lookup): Expansion {
   const problem = missingVariable(template, (name) => lookup(name) !== undefined);
   if (problem !== null) return refused(problem);
   const text = template.replace(PLACEHOLDER, (_, name: string) => lookup(name) ?? "");
   if (!HEADER_VALUE.test(text)) return refused("gets characters from its variables that a header cannot carry");
+  if (text.length > MAX_HEADER_CHARS)
+    return refused(`is longer than ${MAX_HEADER_CHARS} characters with its variables`);
   return { kind: "expanded", text };
 }

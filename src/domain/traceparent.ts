@@ -33,7 +33,3 @@ const notZero = (id: string): string => (/^0+$/.test(id) ? `${id.slice(1)}1` : i
 /** A new trace: `random` gives 24 bytes. It is marked as sampled, so that the endpoint's own tracer may keep it. */
 export const newTraceparent = (random: Uint8Array): string =>
   `00-${notZero(hex(random.subarray(0, 16)))}-${notZero(hex(random.subarray(16, 24)))}-01`;
-
-/** A further span of the same trace: `random` gives 8 bytes. */
-export const childTraceparent = (parent: TraceParent, random: Uint8Array): string =>
-  `00-${parent.trace_id}-${notZero(hex(random.subarray(0, 8)))}-${(parent.flags & 1).toString(16).padStart(2, "0")}`;

@@ -136,6 +136,12 @@ describe("a header with variables", () => {
     );
   });
 
+  test("grows to 8192 characters at most", () => {
+    const twice = "{{env.A}}{{env.A}}";
+    expect(expandHeader(twice, () => "x".repeat(4096))).toEqual({ kind: "expanded", text: "x".repeat(8192) });
+    expect(expandHeader(`${twice}y`, () => "x".repeat(4096))).toMatchObject({ kind: "refused" });
+  });
+
   test("other braces are its own business, misspelt variables are not", () => {
     for (const fine of ["{{ user }}", "{}", "{{environment}}", "{{env.A}} {{env.A}}"]) {
       expect(headerTemplateProblem(fine)).toBeNull();
