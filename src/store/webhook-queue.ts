@@ -163,15 +163,17 @@ export async function reportTries(d1: D1Database, projectId: string, reports: Tr
   ]);
   await d1
     .prepare(
-      `UPDATE webhook_deliveries AS d SET
+      `WITH r AS MATERIALIZED (
+         SELECT value->>0 AS id, value->>1 AS round, value->>2 AS status, value->>3 AS next, value->4 AS attempt
+         FROM json_each(?2))
+       UPDATE webhook_deliveries AS d SET
          attempts = json_insert(
            CASE WHEN json_array_length(d.attempts) >= ${KEPT_ATTEMPTS} THEN json_remove(d.attempts, '$[0]') ELSE d.attempts END,
            '$[#]', json(r.attempt)),
          tries = d.tries + (d.round = r.round),
          status = CASE WHEN d.round = r.round OR r.status = 'delivered' THEN r.status ELSE d.status END,
          next_attempt_at = CASE WHEN d.round = r.round OR r.status = 'delivered' THEN r.next ELSE d.next_attempt_at END
-       FROM (SELECT value->>0 AS id, value->>1 AS round, value->>2 AS status, value->>3 AS next, value->4 AS attempt
-         FROM json_each(?2)) AS r
+       FROM r
        WHERE d.project_id = ?1 AND d.id = r.id`,
     )
     .bind(projectId, JSON.stringify(rows))

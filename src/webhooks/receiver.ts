@@ -16,7 +16,7 @@ import { SEND_TIMEOUT_MS, send } from "./send.ts";
 /** Calls of one receiver at once: it is somebody's server, and one of many. */
 const WIDTH = 10;
 /** Webhooks read at once. */
-const PAGE = 32;
+const PAGE = 64;
 /** No call is begun later than this: the others in the queue want their turn. */
 const LEAVE_AFTER_MS = 20_000;
 /** It is let go by then, whatever happens to its holder: the last call, and time to report it. */
@@ -62,18 +62,33 @@ async function leave(receiver: Receiver, holder: string, env: Env): Promise<void
   }
 }
 
-/** The calls of one invocation. */
+/** @throws what the last try threw. */
+async function persistently(work: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt === REPORT_TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
+    }
+  }
+}
+
+/** The calls of one invocation. A call that ends makes way for the next at once; reading and reporting go on beside. */
 class Calls {
   private readonly receiver: Receiver;
   private readonly env: Env;
   private readonly letters: LetterBook;
   private readonly width: number;
-  private readonly leaveAt = Date.now() + LEAVE_AFTER_MS;
+  private leaveAt = Date.now() + LEAVE_AFTER_MS;
   private readonly inFlight = new Map<string, Promise<void>>();
-  private ready: DueDelivery[] = [];
+  private readonly ready: DueDelivery[] = [];
   private lookAt = 0;
+  /** Not written yet, the oldest first. */
   private reports: TryReport[] = [];
   private oldestReportAt = 0;
+  private reporting: Promise<void> | null = null;
+  private fault: unknown = null;
 
   constructor(receiver: Receiver, env: Env, showBatch: ShowBatch) {
     const settings = parseSettings(env);
@@ -83,31 +98,39 @@ class Calls {
     this.width = Math.min(WIDTH, settings.pumpWidth);
   }
 
+  /** @throws what D1 throws; every call that was begun has ended then. */
   async make(): Promise<void> {
     for (;;) {
       const now = Date.now();
-      if (now < this.leaveAt) {
-        if (this.ready.length === 0 && now >= this.lookAt) await this.look(now);
-        while (this.inFlight.size < this.width && this.begin(this.ready.shift()));
-      }
+      if (now < this.leaveAt && this.ready.length < this.width && now >= this.lookAt) await this.look(now);
+      this.fill();
       if (this.inFlight.size === 0) break;
+      if (this.reporting === null && this.isReportDue(now)) this.reporting = this.report();
       await this.aCallOr(REPORT_AFTER_MS);
-      await this.report(false);
     }
-    await this.report(true);
+    await this.reporting;
+    if (this.reports.length > 0 && this.fault === null) await this.report();
+    if (this.fault !== null) throw this.fault;
   }
 
   private async look(now: number): Promise<void> {
-    const busy = [...this.inFlight.keys(), ...this.reports.map(({ id }) => id)];
-    this.ready = await dueDeliveries(this.env.DB, this.receiver, busy, now + CLOCK_SLACK_MS, PAGE);
-    // A full page has a successor: asked for as soon as it is used up.
-    this.lookAt = this.ready.length < PAGE ? now + LOOK_EVERY_MS : 0;
+    const busy = [...this.inFlight.keys(), ...[...this.ready, ...this.reports].map(({ id }) => id)];
+    try {
+      const due = await dueDeliveries(this.env.DB, this.receiver, busy, now + CLOCK_SLACK_MS, PAGE);
+      this.ready.push(...due);
+      // A full page has a successor: asked for as soon as it is nearly used up.
+      this.lookAt = due.length < PAGE ? now + LOOK_EVERY_MS : 0;
+    } catch (error) {
+      this.giveUp(error);
+    }
   }
 
-  private begin(delivery: DueDelivery | undefined): boolean {
-    if (delivery === undefined) return false;
-    this.inFlight.set(delivery.id, this.try(delivery));
-    return true;
+  private fill(): void {
+    while (this.inFlight.size < this.width && Date.now() < this.leaveAt) {
+      const delivery = this.ready.shift();
+      if (delivery === undefined) return;
+      this.inFlight.set(delivery.id, this.try(delivery));
+    }
   }
 
   private async try(delivery: DueDelivery): Promise<void> {
@@ -122,6 +145,7 @@ class Calls {
       verdict: judgeTry(outcome, delivery.tries + 1, now, Math.random()),
     });
     this.inFlight.delete(delivery.id);
+    this.fill();
   }
 
   private async outcomeOf(delivery: DueDelivery, now: number): Promise<SendOutcome> {
@@ -144,20 +168,28 @@ class Calls {
     clearTimeout(timer);
   }
 
-  private async report(isLast: boolean): Promise<void> {
-    const isDue = this.reports.length >= REPORT_ROWS || Date.now() - this.oldestReportAt >= REPORT_AFTER_MS;
-    if (this.reports.length === 0 || !(isLast || isDue)) return;
-    const sent = this.reports.slice();
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await reportTries(this.env.DB, this.receiver.project_id, sent);
-        break;
-      } catch (error) {
-        if (attempt === REPORT_TRIES) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
-      }
+  private isReportDue(now: number): boolean {
+    return (
+      this.reports.length >= REPORT_ROWS || (this.reports.length > 0 && now - this.oldestReportAt >= REPORT_AFTER_MS)
+    );
+  }
+
+  /** Writes what there is. Never rejects. */
+  private async report(): Promise<void> {
+    const written = this.reports.slice();
+    try {
+      await persistently(() => reportTries(this.env.DB, this.receiver.project_id, written));
+      this.reports = this.reports.slice(written.length);
+      this.oldestReportAt = Date.now();
+    } catch (error) {
+      this.giveUp(error);
     }
-    this.reports = this.reports.slice(sent.length);
-    this.oldestReportAt = Date.now();
+    this.reporting = null;
+  }
+
+  /** What is in flight ends; nothing more is begun. */
+  private giveUp(error: unknown): void {
+    this.fault ??= error;
+    this.leaveAt = 0;
   }
 }

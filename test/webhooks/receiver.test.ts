@@ -4,7 +4,13 @@ import { firstIdAt } from "../../src/domain/id.ts";
 import { batchToWire } from "../../src/http/wire/batch-operations.ts";
 import { tendWebhooks } from "../../src/operations/webhooks.ts";
 import { purgeDeliveries, restartDelivery } from "../../src/store/webhook-deliveries.ts";
-import { holdReceiver, receiversDue, releaseReceiver, reportTries } from "../../src/store/webhook-queue.ts";
+import {
+  dueDeliveries,
+  holdReceiver,
+  receiversDue,
+  releaseReceiver,
+  reportTries,
+} from "../../src/store/webhook-queue.ts";
 import { handleRings } from "../../src/webhooks/consumer.ts";
 import { callReceiver } from "../../src/webhooks/receiver.ts";
 import { AT, delivery, env, heard, hurry, listening, pathOf, statuses, tell, zoo } from "./world.ts";
@@ -144,7 +150,7 @@ describe("one consumer at a time", () => {
       get: (db, name) => {
         if (name !== "prepare") return Reflect.get(db, name).bind(db);
         return (query: string) => {
-          if (query.startsWith("UPDATE webhook_deliveries")) throw new Error("D1_ERROR: refused");
+          if (query.includes("UPDATE webhook_deliveries")) throw new Error("D1_ERROR: refused");
           return db.prepare(query);
         };
       },
@@ -190,6 +196,44 @@ describe("a report", () => {
     }
     expect((await delivery(told)).attempts.map(({ at }) => at)).toEqual(Array.from({ length: 50 }, (_, i) => i + 3));
   });
+});
+
+/** Counts the rows that statements read through it. */
+function counting(): { db: D1Database; read: () => number } {
+  let rows = 0;
+  const count = <T>(result: D1Result<T>): D1Result<T> => {
+    rows += result.meta.rows_read;
+    return result;
+  };
+  const counted = (statement: D1PreparedStatement) => ({
+    bind: (...values: unknown[]) => counted(statement.bind(...values)),
+    run: async () => count(await statement.run()),
+    all: async () => count(await statement.all()),
+  });
+  return {
+    db: { prepare: (query: string) => counted(env.DB.prepare(query)) } as unknown as D1Database,
+    read: () => rows,
+  };
+}
+
+test("looking and reporting read no more of a project with a long history, or of a receiver with a long backlog", async () => {
+  const cost = async (history: number): Promise<number> => {
+    const told = await tell(`https://${crypto.randomUUID()}.example/`, many(history));
+    const { db, read } = counting();
+    const due = await dueDeliveries(db, told.receiver, [], AT + 10, 5);
+    expect(due).toHaveLength(5);
+    const attempt = { at: AT, http_status: 200, error: null };
+    const verdict = { status: "delivered" } as const;
+    const { project_id } = told.receiver;
+    await reportTries(
+      db,
+      project_id,
+      due.map(({ id, round }) => ({ id, round, attempt, verdict })),
+    );
+    expect(await statuses(told)).toMatchObject({ delivered: 5 });
+    return read();
+  };
+  expect(await cost(2_000)).toBeLessThanOrEqual(await cost(20));
 });
 
 describe("the sweeper", () => {
