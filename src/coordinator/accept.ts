@@ -175,6 +175,7 @@ function newRun(
   const isLater = item.scheduled_at !== undefined && item.scheduled_at > now;
   if (item.scheduled_at !== undefined) doc.scheduled = item.scheduled_at;
   if (item.ttl_secs !== undefined) doc.ttl = item.ttl_secs;
+  if (item.bounded) doc.bounded = true;
   if (item.tags !== undefined) doc.tags = item.tags;
   if (item.metadata !== undefined) doc.metadata = item.metadata;
   if (item.max_attempts !== undefined) doc.max = item.max_attempts;

@@ -29,6 +29,8 @@ export function findBatch(lane: Lane, id: string): Batch | null {
 
 const idOf = (lane: Lane, batch: Batch): string => batchId(batch, lane.config as JobConfig);
 
+const currentVersion = (lane: Lane): number => (lane.config as JobConfig).current.version;
+
 /** The batch as it will stand when this transaction is over. */
 function record(lane: Lane, batch: Batch, now: number): BatchRecord {
   const config = lane.config as JobConfig;
@@ -41,7 +43,7 @@ export function openBatch(lane: Lane, request: OpenBatchRequest, now: number): O
     const earlier = earlierRequest(lane, request.request, now);
     if (earlier !== null) return earlier;
   }
-  const batch = newBatch(lane.state.nextSeq++, now, lane.settings.bootId, request);
+  const batch = newBatch(lane.state.nextSeq++, now, lane.settings.bootId, request, currentVersion(lane));
   lane.batches.set(batch.seq, batch);
   lane.pending.batches.add(batch);
   if (request.request !== null) {

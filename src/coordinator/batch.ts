@@ -45,6 +45,8 @@ export interface Batch {
   triggered_by: TriggeredBy;
   traceparent: string | null;
   retry_of: string | null;
+  /** The version that its items were triggered with. Absent in batches of before it was kept. */
+  job_version?: number;
   request_key: string | null;
   /** The boot that serves the request; a new one means it is dead. */
   boot: string | null;
@@ -62,7 +64,14 @@ export interface Batch {
   last_seq: number | null;
 }
 
-export function newBatch(seq: number, now: number, boot: string | null, request: OpenBatchRequest): Batch {
+/** @param current the job's version. */
+export function newBatch(
+  seq: number,
+  now: number,
+  boot: string | null,
+  request: OpenBatchRequest,
+  current: number,
+): Batch {
   return {
     seq,
     at: now,
@@ -82,6 +91,7 @@ export function newBatch(seq: number, now: number, boot: string | null, request:
     triggered_by: request.triggered_by,
     traceparent: request.traceparent,
     retry_of: request.retry_of ?? null,
+    job_version: request.job_version ?? current,
     request_key: request.request?.key ?? null,
     boot,
     released: false,
@@ -169,6 +179,7 @@ export function batchRecord(batch: Batch, config: JobConfig, now: number): Batch
     throughput_per_sec: rate === null ? null : Math.round(rate * 10) / 10,
     eta_at: batch.finished_at === null && rate !== null && left > 0 ? Math.round(now + (left / rate) * 1000) : null,
     retry_of: batch.retry_of,
+    job_version: batch.job_version,
     ver: batch.ver,
   };
 }

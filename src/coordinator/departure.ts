@@ -5,6 +5,7 @@ import { gather, type Shipment, settleShipment, ship } from "./flush.ts";
 import type { Lane } from "./lane.ts";
 import { ring } from "./notices.ts";
 import type { JobConfig } from "./protocol.ts";
+import { statsDueAt } from "./stats.ts";
 import { Tickets } from "./tickets.ts";
 import { FLUSH_AFTER_MS, nextWake, oldestUnsentAt } from "./wake.ts";
 
@@ -136,5 +137,6 @@ export class Departure {
 /** What is younger waits for company: under load a sending every half second is cheaper than one without end. */
 function nextShipment(lane: Lane, now: number): Shipment | null {
   const upTo = now - FLUSH_AFTER_MS / 2;
-  return (oldestUnsentAt(lane) ?? now) > upTo ? null : gather(lane, upTo);
+  const isDue = (oldestUnsentAt(lane) ?? now) <= upTo || (statsDueAt(lane) ?? now + 1) <= now;
+  return isDue ? gather(lane, upTo) : null;
 }

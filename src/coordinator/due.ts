@@ -1,6 +1,6 @@
 import type { Lane } from "./lane.ts";
 import { PLACE } from "./ledger.ts";
-import { finishWaiting } from "./settle.ts";
+import { finishOverdue, finishWaiting } from "./settle.ts";
 import { isSwept } from "./sweep.ts";
 
 /** Rows one transaction moves. */
@@ -31,14 +31,22 @@ export function promoteDue(lane: Lane, now: number): boolean {
   return rows.length === STEP_ROWS;
 }
 
-/** Runs that have waited too long expire; one that has had an attempt never does. True while there is more. */
+/**
+ * Runs that have waited too long expire; one that has had an attempt never does, unless its time bounds all of it. True while
+ * there is more.
+ */
 export function expireWaiting(lane: Lane, now: number): boolean {
   const rows = lane.ledger.expiriesBefore(now, STEP_ROWS);
   const runs = new Map(lane.ledger.runs(rows.map((r) => r.seq)).map((r) => [r.seq, r]));
   for (const { at, seq } of rows) {
     lane.ledger.deleteExpiry(at, seq);
     const run = runs.get(seq);
-    if (run === undefined || lane.held.has(seq) || isSwept(lane, run)) continue;
+    if (run === undefined || isSwept(lane, run)) continue;
+    if (run.doc.bounded === true) {
+      finishOverdue(lane, run, now);
+      continue;
+    }
+    if (lane.held.has(seq)) continue;
     if (run.attempt > 0 || run.doc.started !== undefined) continue;
     finishWaiting(lane, run, "expired", now);
   }

@@ -148,6 +148,7 @@ function leave(lane: Lane, lease: Lease, at: Instant): void {
     const run = runs.get(held.seq);
     if (run === undefined || held.canceled) dropHeld(lane, held);
     else {
+      vanished(lane, held);
       const outcome = { kind: "given_back", reason: "the consumer left" } as const;
       const { seq, attempt, fallback } = held;
       settleReport(lane, held, run, { seq, attempt, fallback, started_at: null, finished_at: at.now, outcome }, at);

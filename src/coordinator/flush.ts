@@ -7,6 +7,7 @@ import { MAX_PARAMETER_CHARS } from "./ledger.ts";
 import { type Blob, deleteOutbox, type OutboxRow, packArrays, readOutbox } from "./outbox.ts";
 import type { JobConfig } from "./protocol.ts";
 import { bodyKey, liveState, runRecord, runRow } from "./run-record.ts";
+import { gatherStats } from "./stats.ts";
 
 /** New runs read in one go. */
 const CREATED_ROWS = 1_000;
@@ -28,6 +29,7 @@ export interface Shipment {
   /** Batches whose end it tells. */
   ended: { seq: number; ver: number }[];
   busy: boolean;
+  stats: ReturnType<typeof gatherStats>;
 }
 
 /**
@@ -63,9 +65,13 @@ export function gather(lane: Lane, upTo: number): Shipment | null {
     projectedSeq: created.projectedSeq,
     ended,
     busy: !lane.state.busyTold && isBusy(lane),
+    stats: gatherStats(lane, lane.state.clock),
   };
   lane.copyingUpTo = Math.max(lane.copyingUpTo, shipment.projectedSeq);
-  return shipment.ids.length === 0 && shipment.projectedSeq === lane.state.projectedSeq && !shipment.busy
+  return shipment.ids.length === 0 &&
+    shipment.projectedSeq === lane.state.projectedSeq &&
+    !shipment.busy &&
+    shipment.stats === null
     ? null
     : shipment;
 }
@@ -144,6 +150,7 @@ export async function ship(env: Env, lane: Lane, shipment: Shipment, now: number
     items: shipment.items,
     notices: shipment.notices,
     busy: shipment.busy ? { lane: 0, since: now } : null,
+    stats: shipment.stats?.row ?? null,
   });
 }
 
@@ -153,6 +160,7 @@ export function settleShipment(lane: Lane, shipment: Shipment): void {
   lane.outboxRows -= shipment.outboxRows;
   lane.state.projectedSeq = Math.max(lane.state.projectedSeq, shipment.projectedSeq);
   if (shipment.busy) lane.state.busyTold = true;
+  if (shipment.stats !== null) lane.state.statsTold = shipment.stats.told;
   for (const { seq, kind } of shipment.blobs) {
     // A living run's payload is still to be sent to its endpoint.
     if (kind === "r" || lane.ledger.run1(seq) === null) lane.ledger.deleteBody(seq, kind);

@@ -1,6 +1,8 @@
 import type { AdaptiveState } from "../domain/adaptive-concurrency.ts";
 import { BREAKER_CLOSED, type BreakerState } from "../domain/circuit-breaker.ts";
+import { type JobStats, newJobStats } from "../domain/job-stats.ts";
 import type { Holds } from "./limits.ts";
+import type { StatsTold } from "./stats.ts";
 
 /** What a run that is not terminal may be. */
 export type Live = "delayed" | "queued" | "dequeued" | "executing";
@@ -26,6 +28,9 @@ export interface LaneState {
   breaker: BreakerState;
   /** The latest minute of the job's cron that was decided; 0: none. */
   cronMinute: number;
+  stats: JobStats;
+  /** What D1 was last told of them. */
+  statsTold: StatsTold;
 }
 
 export const EMPTY_LANE: LaneState = {
@@ -41,6 +46,8 @@ export const EMPTY_LANE: LaneState = {
   adaptive: null,
   breaker: BREAKER_CLOSED,
   cronMinute: 0,
+  stats: newJobStats(),
+  statsTold: { at: 0, mark: "0,0,0,0,0,0" },
 };
 
 /** A closed breaker's failures are not worth a write each: an eviction may forget them. */

@@ -16,6 +16,8 @@ export interface RunDoc {
   idem?: string;
   scheduled?: number;
   ttl?: number;
+  /** `ttl` bounds the whole run, not only its start. */
+  bounded?: true;
   tags?: Record<string, string>;
   metadata?: Record<string, string>;
   max?: number;

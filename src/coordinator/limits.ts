@@ -145,7 +145,7 @@ export class Limits {
   roomFor(flow: Pick<Flow, "key" | "limits">, holds: Holds, now: number): number {
     let room = flow.key === null ? Number.POSITIVE_INFINITY : this.keyRoom(flow.key);
     for (const limit of this.limitsOf(flow.limits)) room = Math.min(room, this.windowRoom(limit, holds, now));
-    return Math.max(0, room);
+    return room;
   }
 
   /** How many runs a key or a window lets go now. */

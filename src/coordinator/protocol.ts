@@ -37,6 +37,8 @@ export interface JobConfig {
 /** One valid item, as the rules left it; a replay names the run that it repeats. */
 export interface AcceptItem extends TriggerItem {
   replayed_run_id?: string;
+  /** `ttl_secs` bounds the whole run, retries included, not only its start. */
+  bounded?: true;
 }
 
 /** An item that the rules refused. It is counted and listed, and makes no run. */
@@ -131,6 +133,8 @@ export interface OpenBatchRequest {
   triggered_by: TriggeredBy;
   options: BatchOptions;
   retry_of?: string;
+  /** The job version that all of its items name; absent: none. */
+  job_version?: number;
   /** The request's Idempotency-Key, with a fingerprint of everything but the items. */
   request: { key: string; fingerprint: string } | null;
 }

@@ -23,11 +23,12 @@ export function blockerOf(lane: Lane, flow: Flow, now: number): Blocker | null {
 /** How many runs may go now, as far as the permits that they need are known, up to `enough`. */
 export function readyRuns(lane: Lane, enough: number, now: number): number {
   const { holds } = lane.state;
-  const roomFor = (flow: Flow): number =>
-    Math.max(0, Math.min(batchRoom(lane, flow.batch), lane.limits.roomFor(flow, holds, now)));
-  const roomBehind = (blocker: Blocker): number =>
-    blocker.startsWith(BATCH)
-      ? batchRoom(lane, Number(blocker.slice(BATCH.length)))
-      : lane.limits.roomBehind(blocker, holds, now);
-  return lane.scheduler.readyCount(enough, roomFor, roomBehind);
+  return lane.scheduler.readyCount(enough, {
+    blockerOf: (flow) => blockerOf(lane, flow, now),
+    of: (flow) => Math.min(batchRoom(lane, flow.batch), lane.limits.roomFor(flow, holds, now)),
+    behind: (blocker) =>
+      blocker.startsWith(BATCH)
+        ? batchRoom(lane, Number(blocker.slice(BATCH.length)))
+        : lane.limits.roomBehind(blocker, holds, now),
+  });
 }

@@ -17,6 +17,15 @@ import { type Line, Turns } from "./turns.ts";
 /** What holds a flow back, as a name to be woken by: `batch:12`, `key:acme`, … */
 export type Blocker = string;
 
+/** What the limits let go now. */
+export interface Room {
+  blockerOf(flow: Flow): Blocker | null;
+  /** How many of a flow's runs, if nothing blocks it. */
+  of(flow: Flow): number;
+  /** How many runs of those that wait for a blocker. */
+  behind(blocker: Blocker): number;
+}
+
 interface Parking {
   turns: Turns;
   /** The one that stands for the others. Null: the blocker was found without room. */
@@ -215,26 +224,34 @@ export class Scheduler {
   }
 
   /**
-   * Runs that nothing is known to hold back, up to `enough`.
-   *
-   * @param roomFor how many of a flow's runs its limits let go now.
-   * @param roomBehind how many runs the blocker lets go now.
+   * Runs that may go now, up to `enough`. Flows that turn out to be blocked are parked, so that what they wait for is known
+   * though nobody comes to take them.
    */
-  readyCount(enough: number, roomFor: (flow: Flow) => number, roomBehind: (blocker: Blocker) => number): number {
-    let sum = 0;
+  readyCount(enough: number, room: Room): number {
     let looks = 0;
-    for (const flow of this.ready.flows()) {
-      sum += Math.min(flow.count, roomFor(flow));
-      if (sum >= enough || ++looks === COUNTED_FLOWS) return enough;
+    let sum = 0;
+    for (let isSettled = false; !isSettled; ) {
+      isSettled = true;
+      sum = 0;
+      for (const flow of firstOf(this.ready.flows(), COUNTED_FLOWS)) {
+        looks += 1;
+        const blocker = room.blockerOf(flow);
+        if (blocker === null) sum += Math.min(flow.count, room.of(flow));
+        else {
+          this.park(flow, blocker);
+          isSettled = false;
+        }
+        if (sum >= enough || looks === COUNTED_FLOWS) return enough;
+      }
     }
     for (const [blocker, parking] of this.open) {
-      let room = roomBehind(blocker);
+      let left = room.behind(blocker);
       for (const flow of parking.turns.flows()) {
-        if (room <= 0) break;
-        const n = Math.min(flow.count, room);
-        room -= n;
+        if (left <= 0) break;
+        const n = Math.min(flow.count, left);
+        left -= n;
         sum += n;
-        if (sum >= enough || ++looks === COUNTED_FLOWS) return enough;
+        if (sum >= enough || ++looks >= COUNTED_FLOWS) return enough;
       }
     }
     return sum;
@@ -302,4 +319,13 @@ export class Scheduler {
     } else parking.turns.add(flow);
     if (stoodFor !== null && stoodFor !== blocker) this.wake(stoodFor);
   }
+}
+
+function firstOf<T>(all: Iterable<T>, n: number): T[] {
+  const first: T[] = [];
+  for (const one of all) {
+    if (first.length === n) break;
+    first.push(one);
+  }
+  return first;
 }

@@ -8,6 +8,7 @@ import { type LedgerRun, PLACE } from "./ledger.ts";
 import { announceRun } from "./notices.ts";
 import type { CallOutcome, CallReport, JobConfig } from "./protocol.ts";
 import { bodyKey, expiresAt, isInline, openAttempt, runRecord, runRow } from "./run-record.ts";
+import { countAttempt, countEnd, countStart, countWait } from "./stats.ts";
 
 /** Clock and dice of a settlement. */
 export interface Instant {
@@ -52,6 +53,7 @@ export function stampStart(lane: Lane, held: Held, startedAt: number | null, now
 export function markStarted(lane: Lane, held: Held, startedAt: number | null, now: number): void {
   if (startedAt === null || held.startedAt !== null) return;
   held.startedAt = Math.min(startedAt, now);
+  countStart(lane);
   lane.limits.settle(held, held.startedAt);
   if (held.canceled) return;
   lane.move(held.batch, "dequeued", "executing");
@@ -92,7 +94,7 @@ function apply(lane: Lane, held: Held, run: LedgerRun, s: Settlement, call: Call
   rememberStart(lane, run, held);
   switch (s.kind) {
     case "completed":
-      closeAttempt(run, held, call, null);
+      closeAttempt(lane, run, held, call, null);
       finish(lane, run, from, call.now, {
         status: "completed",
         error: null,
@@ -103,11 +105,11 @@ function apply(lane: Lane, held: Held, run: LedgerRun, s: Settlement, call: Call
     case "failed":
     case "timed_out":
     case "crashed":
-      closeAttempt(run, held, call, s.error);
+      closeAttempt(lane, run, held, call, s.error);
       finish(lane, run, from, call.now, ended(s.kind, s.error));
       return;
     case "retry":
-      closeAttempt(run, held, call, s.error);
+      closeAttempt(lane, run, held, call, s.error);
       run.attempt = held.attempt;
       delete run.doc.fallback;
       waitUnlessDoomed(lane, run, from, s.at, call.now, s.error);
@@ -115,7 +117,7 @@ function apply(lane: Lane, held: Held, run: LedgerRun, s: Settlement, call: Call
     case "fallback":
       // Its waiting would never end.
       if (isDoomed(lane, run)) {
-        closeAttempt(run, held, call, s.error);
+        closeAttempt(lane, run, held, call, s.error);
         finish(lane, run, from, call.now, ended("canceled", s.error));
         return;
       }
@@ -137,9 +139,10 @@ function apply(lane: Lane, held: Held, run: LedgerRun, s: Settlement, call: Call
 function rememberStart(lane: Lane, run: LedgerRun, held: Held): void {
   if (held.startedAt === null) return;
   if (run.doc.started === undefined) {
-    const expiry = expiresAt(lane, run);
+    const expiry = run.doc.bounded === true ? null : expiresAt(lane, run);
     if (expiry !== null) lane.ledger.deleteExpiry(expiry, run.seq);
     run.doc.started = held.startedAt;
+    countWait(lane, run, held.startedAt);
   }
   run.version = held.version;
 }
@@ -158,7 +161,7 @@ function isDoomed(lane: Lane, run: LedgerRun): boolean {
   return batch !== undefined && (batch.cancel_requested || batch.stopped);
 }
 
-function closeAttempt(run: LedgerRun, held: Held, call: Call, error: RunError | null): void {
+function closeAttempt(lane: Lane, run: LedgerRun, held: Held, call: Call, error: RunError | null): void {
   const open = run.doc.open as AttemptRecord | undefined;
   delete run.doc.open;
   const record: AttemptRecord = {
@@ -170,6 +173,7 @@ function closeAttempt(run: LedgerRun, held: Held, call: Call, error: RunError | 
     used_fallback: held.fallback,
     job_version: held.version,
   };
+  countAttempt(lane, held.startedAt, call.finishedAt);
   run.doc.attempts = [...(run.doc.attempts ?? []), record];
 }
 
@@ -243,10 +247,11 @@ export function finish(
     lane.pending.blobs.push({ seq: run.seq, kind: "r", key: record.result_ref });
     record.result = null;
   }
-  const expiry = run.doc.started === undefined ? expiresAt(lane, run) : null;
+  const expiry = run.doc.started === undefined || run.doc.bounded === true ? expiresAt(lane, run) : null;
   if (expiry !== null) lane.ledger.deleteExpiry(expiry, run.seq);
   if (run.doc.via === "cron") lane.ledger.forgetCronRun(run.seq);
   lane.move(run.batch, from, end.status);
+  countEnd(lane, end.status);
   lane.pending.runs.push(runRow(record, lane.state.ver));
   lane.pending.seqs.push(run.seq);
   lane.pending.deleted.push(run.seq);
@@ -254,10 +259,16 @@ export function finish(
 }
 
 /** Ends a run that waits. */
-export function finishWaiting(lane: Lane, run: LedgerRun, status: "canceled" | "expired", now: number): void {
+export function finishWaiting(
+  lane: Lane,
+  run: LedgerRun,
+  status: "canceled" | "expired",
+  now: number,
+  error: RunError | null = null,
+): void {
   const from = run.place === PLACE.due ? "delayed" : "queued";
   lane.takeOut(run);
-  finish(lane, run, from, now, ended(status, null));
+  finish(lane, run, from, now, ended(status, error));
 }
 
 /** Ends a run that was just taken out of its line and cannot go. */
@@ -265,16 +276,30 @@ export function finishPicked(lane: Lane, run: LedgerRun, status: "canceled" | "e
   finish(lane, run, "queued", now, ended(status, null));
 }
 
-/** Cancels a run whose call is in flight: terminal at once, the permit stays until the call is aborted. */
-export function finishHeld(lane: Lane, held: Held, run: LedgerRun, now: number): void {
+/** Ends a run whose call is in flight: terminal at once, the permit stays until the call is aborted. */
+export function finishHeld(lane: Lane, held: Held, run: LedgerRun, now: number, end = ended("canceled", null)): void {
   const from = held.startedAt === null ? "dequeued" : "executing";
   held.canceled = true;
   rememberStart(lane, run, held);
   if (held.startedAt !== null) {
     const call: Call = { outcome: { kind: "aborted" }, finishedAt: now, now };
-    closeAttempt(run, held, call, null);
+    closeAttempt(lane, run, held, call, end.error);
   }
-  finish(lane, run, from, now, ended("canceled", null));
+  finish(lane, run, from, now, end);
   const lease = lane.leases.get(held.nonce);
   if (lease) lane.pending.leases.add(lease);
+}
+
+/** Ends a run whose time bounds all of it: `timed_out` in the middle of a call, `expired` before its first. */
+export function finishOverdue(lane: Lane, run: LedgerRun, now: number): void {
+  const held = lane.held.get(run.seq);
+  if (held?.canceled) return;
+  const message = `not finished within ${run.doc.ttl} s`;
+  const error: RunError = { class: "timeout", message, http_status: null };
+  if (held) {
+    finishHeld(lane, held, run, now, ended(held.startedAt === null ? "canceled" : "timed_out", error));
+    return;
+  }
+  const hasStarted = run.attempt > 0 || run.doc.started !== undefined;
+  finishWaiting(lane, run, hasStarted ? "canceled" : "expired", now, error);
 }

@@ -3,6 +3,7 @@ import type { Lane } from "./lane.ts";
 import type { Lease } from "./lease.ts";
 import { oldestOutboxAt } from "./outbox.ts";
 import { LEASE_MS } from "./protocol.ts";
+import { statsDueAt } from "./stats.ts";
 
 /** How long a change may wait for company before it leaves for D1: lists are at most a second behind. */
 export const FLUSH_AFTER_MS = 700;
@@ -27,6 +28,7 @@ export function nextWake(lane: Lane, now: number, facts: WakeFacts): number | nu
   const isBootWatched = lane.settings.bootId !== null && (lane.held.size > 0 || lane.state.counts.queued > 0);
   return earliest([
     flushAt(lane, now, facts.flushNotBefore),
+    statsAt(lane, now, facts.flushNotBefore),
     facts.ringAt,
     lane.state.counts.queued > 0 ? (gate(lane, now)?.until ?? null) : null,
     lane.limits.nextRefill(),
@@ -41,6 +43,12 @@ export function nextWake(lane: Lane, now: number, facts: WakeFacts): number | nu
 function flushAt(lane: Lane, now: number, notBefore: number): number | null {
   const oldest = oldestUnsentAt(lane);
   return oldest === null ? null : Math.max(oldest + FLUSH_AFTER_MS, notBefore, now);
+}
+
+/** Never at once: what changes now may change again in a moment. */
+function statsAt(lane: Lane, now: number, notBefore: number): number | null {
+  const due = statsDueAt(lane);
+  return due === null ? null : Math.max(due, notBefore, now + FLUSH_AFTER_MS);
 }
 
 /** When the oldest change was made that D1 does not have; null: it has them all. */

@@ -47,6 +47,8 @@ export interface BatchRecord {
   throughput_per_sec: number | null;
   eta_at: number | null;
   retry_of: string | null;
+  /** The version of the job that its items were triggered with; absent in batches of before it was kept. */
+  job_version?: number;
   /** Counts every change: the projection's guard, the ETag, the events' `id`. */
   ver: number;
 }

@@ -7,6 +7,7 @@ import type { HealthRoutes } from "./routes/health.ts";
 import type { JobGroupRoutes } from "./routes/job-groups.ts";
 import type { JobVersionRoutes } from "./routes/job-versions.ts";
 import type { JobRoutes } from "./routes/jobs.ts";
+import type { MetricsRoutes } from "./routes/metrics.ts";
 import type { ProjectRoutes } from "./routes/projects.ts";
 import type { RunSteeringRoutes } from "./routes/run-steering.ts";
 import type { RunRoutes } from "./routes/runs.ts";
@@ -30,6 +31,7 @@ export type ApiRoutes =
   | JobGroupRoutes
   | JobVersionRoutes
   | JobRoutes
+  | MetricsRoutes
   | ProjectRoutes
   | RunSteeringRoutes
   | RunRoutes

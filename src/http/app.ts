@@ -4,6 +4,7 @@ import { ApiError, notFound } from "../domain/error.ts";
 import { settingsOf } from "../operations/settings.ts";
 import { type App, type AppEnv, newApp } from "./context.ts";
 import { respondWithError } from "./error.ts";
+import { kernelFailures, registerKernel } from "./kernel/face.ts";
 import { registerSecurity } from "./openapi.ts";
 import { registerApiKeys } from "./routes/api-keys.ts";
 import { registerBatchOperations } from "./routes/batch-operations.ts";
@@ -13,6 +14,7 @@ import { registerHealth } from "./routes/health.ts";
 import { registerJobGroups } from "./routes/job-groups.ts";
 import { registerJobVersions } from "./routes/job-versions.ts";
 import { registerJobs } from "./routes/jobs.ts";
+import { registerMetrics } from "./routes/metrics.ts";
 import { registerProjects } from "./routes/projects.ts";
 import { registerRunSteering } from "./routes/run-steering.ts";
 import { registerRuns } from "./routes/runs.ts";
@@ -45,6 +47,7 @@ const rightSettings = createMiddleware<AppEnv>(async (c, next) => {
 export function createApp(): App {
   const app = newApp();
   app.use(everyAnswer);
+  app.use("/kernel/*", kernelFailures);
   app.use(
     methodNotAllowed({
       app,
@@ -57,8 +60,10 @@ export function createApp(): App {
     }),
   );
   app.use("/v1/*", rightSettings);
+  app.use("/kernel/*", rightSettings);
   registerSecurity(app);
   registerHealth(app);
+  registerMetrics(app);
   registerProjects(app);
   registerApiKeys(app);
   registerWhoami(app);
@@ -74,6 +79,7 @@ export function createApp(): App {
   registerEvents(app);
   registerWorkflows(app);
   registerWorkflowRuns(app);
+  registerKernel(app);
   app.notFound((c) => respondWithError(notFound(`${c.req.method} ${c.req.path}`), c));
   app.onError(respondWithError);
   return app;

@@ -98,6 +98,12 @@ export const honoursIfMatch = () => ({
   parameters: [header("If-Match", "ETags of the states that may be changed; any other is 412.")],
 });
 
+/** For the document: what a route that creates takes. */
+export const idempotencyParameters = [
+  header("Idempotency-Key", "1 to 256 characters. The same key and body within 24 hours: done once, answered alike."),
+  header("X-Idempotency-Key", "Another name of `Idempotency-Key`."),
+];
+
 /**
  * A POST that creates: its JSON body is checked, `Idempotency-Key` honoured and `c.var.creationId` set.
  *
@@ -105,9 +111,6 @@ export const honoursIfMatch = () => ({
  */
 export const creates = (scope: RequiredScope, secretFields: readonly string[] = []) => ({
   ...described(scope),
-  parameters: [
-    header("Idempotency-Key", "1 to 256 characters. The same key and body within 24 hours: done once, answered alike."),
-    header("X-Idempotency-Key", "Another name of `Idempotency-Key`."),
-  ],
+  parameters: idempotencyParameters,
   middleware: [requireScope(scope), readBodyText(), idempotent(secretFields)],
 });

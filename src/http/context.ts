@@ -1,14 +1,17 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import { invalid } from "../domain/error.ts";
+import { type ApiError, invalid } from "../domain/error.ts";
 import { detailsOf } from "../domain/strict.ts";
 import type { Env } from "../env.ts";
 import type { Caller } from "../operations/authorize.ts";
+import type { FaceError } from "./error.ts";
 
 /** What handlers find: `c.env` and `c.var`. */
 export interface AppEnv {
   Bindings: Env;
   Variables: {
     requestId: string;
+    /** How a face shows failures; absent: the native one. */
+    errorOf?: (failure: ApiError, requestId: string) => FaceError;
     /** Set by `requireScope`. */
     caller: Caller;
     /**

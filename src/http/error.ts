@@ -4,20 +4,32 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { ApiError, type ErrorCode } from "../domain/error.ts";
 import type { AppEnv } from "./context.ts";
 
-/** The one place where a failure becomes an answer: `{"error":{code,message,details},"request_id"}`. */
+/** A failure as one face shows it. */
+export interface FaceError {
+  status: number;
+  body: object;
+  headers: Record<string, string>;
+}
+
+/** The native face's: `{"error":{code,message,details},"request_id"}`. */
+const nativeError = (failure: ApiError, requestId: string): FaceError => ({
+  status: failure.status,
+  body: {
+    error: { code: failure.code, message: failure.message, details: failure.details },
+    ...failure.extra,
+    request_id: requestId,
+  },
+  headers: {},
+});
+
+/** The one place where a failure becomes an answer, in the shape of the face that was asked. */
 export function respondWithError(error: unknown, c: Context<AppEnv>): Response {
   const failure = toApiError(error);
   if (failure.code === "internal_error" || failure.code === "unavailable") {
     console.error(JSON.stringify({ request_id: c.var.requestId, path: c.req.path, error: describe(error) }));
   }
-  const response = c.json(
-    {
-      error: { code: failure.code, message: failure.message, details: failure.details },
-      ...failure.extra,
-      request_id: c.var.requestId,
-    },
-    failure.status as ContentfulStatusCode,
-  );
+  const { status, body, headers } = (c.var.errorOf ?? nativeError)(failure, c.var.requestId);
+  const response = c.json(body, status as ContentfulStatusCode, headers);
   response.headers.set("X-Request-Id", c.var.requestId);
   if (failure.retryAfterSecs !== null) response.headers.set("Retry-After", String(failure.retryAfterSecs));
   // Known to clients that would try a 409 again of themselves.
@@ -35,7 +47,8 @@ const HTTP_CODES: Record<number, [ErrorCode, string]> = {
 /** Callers may try again after this many seconds when something that we lean on is down. */
 const OUTAGE_RETRY_SECS = 5;
 
-function toApiError(error: unknown): ApiError {
+/** What an answer says of any failure; its own only where it may. */
+export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof HTTPException) {
     const known = HTTP_CODES[error.status];

@@ -19,6 +19,8 @@ export interface BulkRequest {
   /** Everything of the request but its items, for the comparison with a repeat. It may hold secrets: only its hash is kept. */
   fingerprintOf: unknown;
   idempotencyKey: string | null;
+  /** The job version that all items name, where they do. */
+  jobVersion?: number;
   origin: Origin;
   /** All or nothing. Only for a source that is at hand. */
   atomic: boolean;
@@ -111,6 +113,7 @@ class Bulk {
         ...origin,
         revision: job.revision,
         options,
+        job_version: this.request.jobVersion,
         request: key === null ? null : { key, fingerprint: sha256(JSON.stringify(fingerprintOf)) },
       }),
     );

@@ -3,6 +3,7 @@ import type { CoordinatorApi, Refusal } from "../coordinator/protocol.ts";
 import { ApiError } from "../domain/error.ts";
 import type { Job } from "../domain/job.ts";
 import type { Env } from "../env.ts";
+import { noteChange } from "./copy.ts";
 import { configOf } from "./jobs.ts";
 
 /** Rounds of "load anew, configure, ask again" before the caller is told to come back. */
@@ -38,7 +39,10 @@ export async function askCoordinator<A extends { kind: string }, J extends Job>(
   for (let round = 0; round < ROUNDS; round++) {
     const coordinator = coordinatorOf(env, current.id);
     const answer: A | Refusal = await ask(coordinator, current);
-    if (!isRefusal(answer)) return answer as Exclude<A, Refusal>;
+    if (!isRefusal(answer)) {
+      noteChange(current, Date.now());
+      return answer as Exclude<A, Refusal>;
+    }
     switch (answer.kind) {
       case "stale_config":
       case "unknown_config": {

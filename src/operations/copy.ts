@@ -1,5 +1,6 @@
 import { coordinatorOf } from "../coordinator/client.ts";
 import type { Env } from "../env.ts";
+import { listBusyJobs } from "../store/busy-lanes.ts";
 
 const POLL_MS = 50;
 const POLLS = 60;
@@ -21,6 +22,36 @@ export async function copyHasCaughtUp(env: Env, jobId: string, until = Number.PO
     behind = await coordinator.behindSince();
   }
   return true;
+}
+
+/** Jobs of a project that this isolate has changed something of lately; they may not be known as busy yet. */
+const CHANGED_MS = 10_000;
+const MAX_CHANGED = 2_000;
+const changed = new Map<string, { projectId: string; at: number }>();
+
+/** Says that something was asked of a job's coordinator which lists are to show. */
+export function noteChange(job: { id: string; project_id: string }, now: number): void {
+  changed.delete(job.id);
+  changed.set(job.id, { projectId: job.project_id, at: now });
+  for (const [id, { at }] of changed) {
+    if (at >= now - CHANGED_MS && changed.size <= MAX_CHANGED) break;
+    changed.delete(id);
+  }
+}
+
+/** Busy jobs of a project that are asked; more of them at once would make a list dear. */
+const MAX_ASKED = 60;
+/** Six connections may be open at once in one invocation. */
+const PARALLEL = 6;
+
+/** The same for all jobs of a project that are at work: idle ones have nothing to tell, and are not woken. */
+export async function projectHasCaughtUp(env: Env, projectId: string, now: number): Promise<void> {
+  const lately = [...changed].filter(([, c]) => c.projectId === projectId && c.at >= now - CHANGED_MS);
+  const busy = await listBusyJobs(env.DB, projectId, MAX_ASKED);
+  const ids = [...new Set([...lately.map(([id]) => id).reverse(), ...busy])].slice(0, MAX_ASKED);
+  for (let i = 0; i < ids.length; i += PARALLEL) {
+    await Promise.all(ids.slice(i, i + PARALLEL).map((id) => copyHasCaughtUp(env, id)));
+  }
 }
 
 /** The copy is at most this far behind while D1 takes what it is sent. */

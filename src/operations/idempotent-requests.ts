@@ -23,9 +23,16 @@ export type Claim =
  *
  * @param fingerprint SHA-256 of its body.
  * @param now Unix milliseconds.
- * @throws ApiError `conflict` where the key came with another body, or the first request is still running.
+ * @param joins whether a repeat may do the same at once: what it does is known by the creation id or the key, and done once.
+ * @throws ApiError `conflict` where the key came with another body, or the first request is still running and is not joined.
  */
-export async function beginRequest(env: Env, name: RequestName, fingerprint: string, now: number): Promise<Claim> {
+export async function beginRequest(
+  env: Env,
+  name: RequestName,
+  fingerprint: string,
+  now: number,
+  joins = false,
+): Promise<Claim> {
   const creation_id = uuidV7(now, crypto.getRandomValues(new Uint8Array(10)));
   const claim = await claimRequest(
     env.DB,
@@ -40,6 +47,7 @@ export async function beginRequest(env: Env, name: RequestName, fingerprint: str
     throw new ApiError("conflict", "Idempotency-Key: was used with another body");
   }
   if (earlier.status === null || earlier.body === null) {
+    if (joins) return { kind: "first", creationId: earlier.body ?? creation_id };
     const left = Math.max(1, Math.ceil((earlier.created_at + CLAIM_MS - now) / 1000));
     throw new ApiError("conflict", "Idempotency-Key: the first request with it is still running", {
       retryAfterSecs: Math.min(left, 5),

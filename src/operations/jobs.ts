@@ -85,6 +85,10 @@ export const configOf = (job: Job): JobConfig => ({
   current: job.current,
 });
 
+/** The slugs of jobs by their ids, deleted ones too. */
+export const slugsOf = (env: Env, ids: readonly string[]): Promise<Map<string, string>> =>
+  store.selectSlugs(env.DB, [...new Set(ids)]);
+
 const VERSION_NUMBER = /^[1-9]\d{0,9}$/;
 
 /** A version of a job by number or version_id; null where it has none such. A version never changes. */

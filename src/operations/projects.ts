@@ -40,6 +40,13 @@ export async function getProject(env: Env, caller: Caller, id: string): Promise<
   return getById(env, id);
 }
 
+/** @throws ApiError `not_found`. The caller is to be asked whether it may see it. */
+export async function projectBySlug(env: Env, slug: string): Promise<Project> {
+  const row = await store.selectProjectBySlug(env.DB, slug);
+  if (!row) throw notFound("project");
+  return row;
+}
+
 /** One row more than the limit where there is another page. A key sees its own project only. */
 export const listProjects = (
   env: Env,

@@ -62,9 +62,15 @@ export async function pageOfRuns(
 /** Bodies of 1 MiB that are held in memory at once. */
 const BODIES_AT_ONCE = 6;
 
+/** Its bodies as they came, wherever they are kept. */
+export async function bodiesOf(env: Env, run: RunRecord): Promise<{ payload: string | null; result: string | null }> {
+  const [payload, result] = await Promise.all([payloadOf(env, run), bodyOf(env, run.result, run.result_ref)]);
+  return { payload, result };
+}
+
 /** A run with its bodies, wherever they are kept. */
 export async function showRun(env: Env, run: RunRecord): Promise<ShownRun> {
-  const [payload, result] = await Promise.all([payloadOf(env, run), bodyOf(env, run.result, run.result_ref)]);
+  const { payload, result } = await bodiesOf(env, run);
   return { run, payload, payloadHash: payload === null ? null : payloadHash(payload), result };
 }
 

@@ -2,11 +2,12 @@
 
 const hex = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
 
-export async function sha256(text: string): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+export async function sha256(data: string | Uint8Array): Promise<Uint8Array> {
+  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>));
 }
 
-export const sha256Hex = async (text: string): Promise<string> => hex(await sha256(text));
+export const sha256Hex = async (data: string | Uint8Array): Promise<string> => hex(await sha256(data));
 
 /** Compares in a time that says nothing about where two texts differ. */
 export async function sameSecret(a: string, b: string): Promise<boolean> {

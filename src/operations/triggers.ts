@@ -1,7 +1,7 @@
-import type { ItemOutcome } from "../coordinator/protocol.ts";
+import type { AcceptItem, ItemOutcome } from "../coordinator/protocol.ts";
 import { ApiError, assertNever, type ErrorCode, invalid } from "../domain/error.ts";
 import { ledgerId } from "../domain/id.ts";
-import type { RefusedItem, TriggerItem } from "../domain/item.ts";
+import type { RefusedItem } from "../domain/item.ts";
 import type { Job } from "../domain/job.ts";
 import type { RunStatus, WaitingFor } from "../domain/run.ts";
 import type { Env } from "../env.ts";
@@ -21,6 +21,8 @@ export interface TriggerRequest {
   idempotencyKey: string | null;
   /** What the run is known by in place of the item's own words. */
   identity?: string;
+  /** Bounds the whole run, retries included; null: the job's own limits do. */
+  endsWithinSecs?: number | null;
   origin: Origin;
   dryRun: boolean;
 }
@@ -44,7 +46,7 @@ export interface Triggered {
  */
 export async function triggerRun(env: Env, job: Job, request: TriggerRequest): Promise<Triggered> {
   const judge = new JobJudge(env, job, request.others);
-  let item: TriggerItem = { payload: "" };
+  let item: AcceptItem = { payload: "" };
   const answer = await askFor(env, judge, async (coordinator, current) => {
     item = await itemOf(judge, request);
     return coordinator.accept({
@@ -64,10 +66,11 @@ export async function triggerRun(env: Env, job: Job, request: TriggerRequest): P
 
 async function itemOf(
   judge: JobJudge,
-  { bytes, from, idempotencyKey, identity }: TriggerRequest,
-): Promise<TriggerItem> {
-  const item = await judge.judged(bytes, from, bytes.length, null, Date.now());
-  if ("error" in item) throw refusalOf(item);
+  { bytes, from, idempotencyKey, identity, endsWithinSecs = null }: TriggerRequest,
+): Promise<AcceptItem> {
+  const judged = await judge.judged(bytes, from, bytes.length, null, Date.now());
+  if ("error" in judged) throw refusalOf(judged);
+  const item: AcceptItem = endsWithinSecs === null ? judged : { ...judged, ttl_secs: endsWithinSecs, bounded: true };
   if (idempotencyKey === null) return identity === undefined ? item : { ...item, identity };
   if (item.idempotency_key !== undefined && item.idempotency_key !== idempotencyKey) {
     throw invalid([{ path: "idempotency_key", message: "differs from the header Idempotency-Key" }]);

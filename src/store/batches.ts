@@ -1,8 +1,9 @@
-import { and, type SQL, sql } from "drizzle-orm";
+import { and, or, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import type { BatchRecord, BatchStatus } from "../domain/batch.ts";
 import { firstIdAt } from "../domain/id.ts";
 import type { Env } from "../env.ts";
+import { type OffsetPage, pageAt } from "./offset-page.ts";
 import { type Page, type ScanBounds, type ScanPlan, scan } from "./scan.ts";
 
 /** The batch operations of a project as the copy knows them, at most a second behind. */
@@ -11,6 +12,8 @@ export interface BatchFilter {
   job_id?: string;
   /** Any of these; empty or absent: every status. */
   statuses?: readonly BatchStatus[];
+  /** Beside `statuses`: any of these as well, if its first run has started, or has not. */
+  orStatuses?: { statuses: readonly BatchStatus[]; started: boolean };
   /** Unix milliseconds, half open: `created_after <= created_at < created_before`. */
   created_after?: number;
   created_before?: number;
@@ -42,6 +45,23 @@ export async function listBatches(
   return { rows: page.rows.map(toRecord), next: page.next };
 }
 
+/** A page of batches at an offset from the newest one; null where the search was given up. */
+export async function batchesAt(
+  env: Env,
+  filter: BatchFilter,
+  offset: number,
+  limit: number,
+): Promise<OffsetPage<BatchRecord> | null> {
+  const page = await pageAt<BatchRow, string>(env, plan(filter), offset, limit);
+  return page && { ...page, rows: page.rows.map(toRecord) };
+}
+
+const among = (statuses: readonly BatchStatus[]): SQL =>
+  sql`status IN (SELECT value FROM json_each(${JSON.stringify(statuses)}))`;
+
+const orAmong = (more: BatchFilter["orStatuses"]): SQL | undefined =>
+  more && sql`(${among(more.statuses)} AND (doc ->> '$.started_at' IS NOT NULL) = ${more.started ? 1 : 0})`;
+
 function plan(filter: BatchFilter): ScanPlan<string> {
   const { project_id: project, job_id: job } = filter;
   const source =
@@ -50,9 +70,7 @@ function plan(filter: BatchFilter): ScanPlan<string> {
       : sql`batches INDEXED BY batches_by_job WHERE job_id = ${job}`;
   const hit = and(
     job === undefined ? undefined : sql`project_id = ${project}`,
-    filter.statuses?.length
-      ? sql`status IN (SELECT value FROM json_each(${JSON.stringify(filter.statuses)}))`
-      : undefined,
+    filter.statuses?.length ? or(among(filter.statuses), orAmong(filter.orStatuses)) : undefined,
   );
   const within: (SQL | undefined)[] = [
     filter.created_after === undefined ? undefined : sql`id >= ${firstIdAt(Math.max(0, filter.created_after))}`,

@@ -19,6 +19,18 @@ export function listBusyLanes(d1: D1Database, after: string, limit: number): Pro
     .limit(limit);
 }
 
+/** Up to `limit` jobs of a project that have a busy lane. */
+export async function listBusyJobs(d1: D1Database, projectId: string, limit: number): Promise<string[]> {
+  const { results } = await d1
+    .prepare(
+      `SELECT DISTINCT b.job_id FROM busy_lanes AS b CROSS JOIN jobs AS j
+       WHERE j.id = b.job_id AND j.project_id = ?1 LIMIT ?2`,
+    )
+    .bind(projectId, limit)
+    .all<{ job_id: string }>();
+  return results.map((row) => row.job_id);
+}
+
 /** The lane is idle: it is not asked again before it says so itself. */
 export async function forgetBusyLane(d1: D1Database, lane: BusyLane): Promise<void> {
   await drizzle(d1)

@@ -53,6 +53,14 @@ export const selectJobByNumber = (db: D1Database, number: number): Promise<Store
 export const selectJobBySlug = (db: D1Database, projectId: string, slug: string): Promise<StoredJob | null> =>
   firstWhere(db, and(eq(jobs.project_id, projectId), eq(jobs.slug, slug), isNull(jobs.deleted_at)));
 
+/** The slugs of jobs by their ids, deleted ones too. */
+export async function selectSlugs(db: D1Database, ids: readonly string[]): Promise<Map<string, string>> {
+  const rows = await drizzle(db).all<{ id: string; slug: string }>(
+    sql`SELECT j.id, j.slug FROM json_each(${JSON.stringify(ids)}) AS asked CROSS JOIN jobs AS j WHERE j.id = asked.value`,
+  );
+  return new Map(rows.map((row) => [row.id, row.slug]));
+}
+
 /** What becomes of a new job's row: everything but what the database gives. */
 export interface NewJob {
   id: string;

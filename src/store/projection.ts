@@ -22,6 +22,15 @@ export type BatchRow = [id: string, status: string, ver: number, doc: string];
 
 export type ItemRow = [batchId: string, index: number, outcome: string, runId: string | null, error: string | null];
 
+/** A job's numbers: what waits and what is in flight, and a `JobStats` as JSON. */
+export interface StatsRow {
+  at: number;
+  ver: number;
+  waiting: number;
+  executing: number;
+  doc: string;
+}
+
 export interface Projection {
   projectId: string;
   jobId: string;
@@ -32,6 +41,7 @@ export interface Projection {
   notices: Notice[];
   /** Set where the lane has become busy: the sweeper is to watch it from then on. */
   busy: { lane: number; since: number } | null;
+  stats: StatsRow | null;
 }
 
 const UPSERT_RUNS = `INSERT INTO runs
@@ -54,6 +64,11 @@ const INSERT_ITEMS = `INSERT INTO batch_items (batch_id, item_index, outcome, ru
 const MARK_BUSY = `INSERT INTO busy_lanes (job_id, lane, since) VALUES (?, ?, ?)
   ON CONFLICT (job_id, lane) DO UPDATE SET since = excluded.since`;
 
+const UPSERT_STATS = `INSERT INTO job_stats (job_id, at, ver, waiting, executing, doc) VALUES (?, ?, ?, ?, ?, ?)
+  ON CONFLICT (job_id) DO UPDATE SET at = excluded.at, ver = excluded.ver, waiting = excluded.waiting,
+    executing = excluded.executing, doc = excluded.doc
+  WHERE excluded.ver > job_stats.ver`;
+
 /**
  * Writes behind: one transaction, a statement a kind, each row guarded by its version, so that any order and any number of
  * repeats end in the same copy. The caller keeps each kind's JSON within 1.5 MB (a value may have 2 MB). These are D1's own
@@ -71,6 +86,10 @@ export async function project(d1: D1Database, p: Projection): Promise<number> {
   if (p.items.length > 0) statements.push(d1.prepare(INSERT_ITEMS).bind(JSON.stringify(p.items)));
   statements.push(...noticeStatements(d1, p.projectId, p.jobId, p.notices));
   if (p.busy !== null) statements.push(d1.prepare(MARK_BUSY).bind(p.jobId, p.busy.lane, p.busy.since));
+  if (p.stats !== null) {
+    const { at, ver, waiting, executing, doc } = p.stats;
+    statements.push(d1.prepare(UPSERT_STATS).bind(p.jobId, at, ver, waiting, executing, doc));
+  }
   if (statements.length === 0) return 0;
   const results = await d1.batch(statements);
   return results.reduce((sum, r) => sum + r.meta.rows_written, 0);

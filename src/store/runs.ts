@@ -4,22 +4,31 @@ import { firstIdAt } from "../domain/id.ts";
 import { DEAD_STATUSES, type RunRecord, type RunStatus, type TriggeredBy } from "../domain/run.ts";
 import { type RunDoc, unpackRunDoc } from "../domain/run-doc.ts";
 import type { Env } from "../env.ts";
+import { type OffsetPage, pageAt } from "./offset-page.ts";
 import { type Page, type ScanBounds, type ScanPlan, scan } from "./scan.ts";
 
 /** The runs of a project as the copy knows them, at most a second behind. */
 export interface RunFilter {
   project_id: string;
+  id?: string;
   job_id?: string;
+  /** Of any of these jobs. */
+  job_ids?: readonly string[];
   batch_id?: string;
   /** Any of these; empty or absent: every status. */
   statuses?: readonly RunStatus[];
   tag?: { key: string; value: string };
   triggered_by?: TriggeredBy;
   concurrency_key?: string;
+  /** The version last used: its number, its id, or the one that its job has now. */
+  version?: number | string | typeof CURRENT;
   /** Unix milliseconds, half open: `created_after <= created_at < created_before`. */
   created_after?: number;
   created_before?: number;
 }
+
+/** The version that a job has now. */
+export const CURRENT = Symbol("current");
 
 interface RunRow {
   project_id: string;
@@ -59,6 +68,17 @@ export async function findRuns(env: Env, projectId: string, ids: readonly string
     FROM json_each(${JSON.stringify(ids)}) AS asked CROSS JOIN runs AS r
     WHERE r.project_id = ${projectId} AND r.id = asked.value`);
   return rows.map(toRecord);
+}
+
+/** A page of runs at an offset from the newest one; null where the search was given up. Not within a batch. */
+export async function runsAt(
+  env: Env,
+  filter: Omit<RunFilter, "batch_id">,
+  offset: number,
+  limit: number,
+): Promise<OffsetPage<RunRecord> | null> {
+  const page = await pageAt<RunRow, string>(env, idPlan(filter), offset, limit);
+  return page && { ...page, rows: page.rows.map(toRecord) };
 }
 
 /**
@@ -128,6 +148,7 @@ function idPlan(filter: RunFilter): ScanPlan<string> {
 
 /** Ids begin with their creation time, so a range of times is a range of ids. */
 const createdWithin = (filter: RunFilter): (SQL | undefined)[] => [
+  filter.id === undefined ? undefined : sql`id = ${filter.id}`,
   filter.created_after === undefined ? undefined : sql`id >= ${firstIdAt(Math.max(0, filter.created_after))}`,
   filter.created_before === undefined ? undefined : sql`id < ${firstIdAt(Math.max(0, filter.created_before))}`,
 ];
@@ -138,11 +159,22 @@ const attributes = (filter: RunFilter): (SQL | undefined)[] => [
     : undefined,
   filter.triggered_by === undefined ? undefined : sql`triggered_by = ${filter.triggered_by}`,
   filter.concurrency_key === undefined ? undefined : sql`concurrency_key IS ${filter.concurrency_key}`,
+  filter.job_ids === undefined
+    ? undefined
+    : sql`job_id IN (SELECT value FROM json_each(${JSON.stringify(filter.job_ids)}))`,
+  filter.version === undefined ? undefined : ofVersion(filter.version),
   filter.tag === undefined
     ? undefined
     : sql`(tags IS NOT NULL AND EXISTS (
         SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = ${filter.tag.key} AND tag.value = ${filter.tag.value}))`,
 ];
+
+function ofVersion(version: number | string | typeof CURRENT): SQL {
+  if (version === CURRENT) return sql`doc ->> '$.job_version' = (SELECT j.version FROM jobs AS j WHERE j.id = job_id)`;
+  return typeof version === "number"
+    ? sql`doc ->> '$.job_version' = ${version}`
+    : sql`doc ->> '$.job_version_id' = ${version}`;
+}
 
 function toRecord(row: RunRow): RunRecord {
   return {

@@ -13,6 +13,8 @@ export interface Call {
   fallback: boolean;
   startedAt: number | null;
   told: boolean;
+  /** Later than this it is not begun. */
+  startBy: number;
 }
 
 const response = (http_status: number, retry_after_ms: number | null = null): CallOutcome => ({
@@ -46,6 +48,8 @@ export class Invocation {
   /** Sent, and its answer has not come. */
   unanswered: ExchangeRequest | null = null;
   ended = false;
+  /** Calls begun, as the endpoint sees it. */
+  readonly begun: { call: Call; at: number }[] = [];
   private sequence = 0;
   /** Of the first sending of the last acknowledged request. */
   private acknowledgedAt: number;
@@ -72,8 +76,17 @@ export class Invocation {
   begin(n: number, now: number): void {
     for (const call of this.calls.values()) {
       if (n-- <= 0) return;
-      call.startedAt ??= now;
+      this.start(call, now);
     }
+  }
+
+  /** When it began; null: it is too late for that. */
+  private start(call: Call, now: number): number | null {
+    if (call.startedAt === null && now < call.startBy) {
+      call.startedAt = now;
+      this.begun.push({ call, at: now });
+    }
+    return call.startedAt;
   }
 
   request(want: number, results: ResultKind[], leaving: boolean, now: number): ExchangeRequest {
@@ -107,11 +120,11 @@ export class Invocation {
     const reports: CallReport[] = [];
     for (const [seq, call] of [...this.calls].slice(0, results.length)) {
       const asked = results[reports.length] ?? "success";
-      const begun = call.startedAt !== null;
+      const stays = call.startedAt === null && (asked.startsWith("given_back") || asked === "aborted");
+      const startedAt = stays ? null : this.start(call, now);
       // What has begun is not given back, and what has not begun has no outcome but that.
-      const kind = begun && asked.startsWith("given_back") ? "success" : asked;
-      const isNothing = kind.startsWith("given_back") || (kind === "aborted" && !begun);
-      const startedAt = isNothing ? null : (call.startedAt ?? now);
+      const isLate = startedAt === null && !stays;
+      const kind = isLate ? "given_back" : startedAt !== null && asked.startsWith("given_back") ? "success" : asked;
       const { attempt, fallback } = call;
       reports.push({ seq, attempt, fallback, started_at: startedAt, finished_at: now, outcome: OUTCOMES[kind] });
       this.calls.delete(seq);
@@ -122,8 +135,9 @@ export class Invocation {
   acknowledged(calls: CallGrant[]): void {
     this.unanswered = null;
     this.acknowledgedAt = this.sentAt;
-    for (const { seq, attempt, fallback } of calls) {
-      this.calls.set(seq, { seq, attempt, fallback, startedAt: null, told: false });
+    for (const { seq, attempt, fallback, start_within_ms } of calls) {
+      const startBy = this.sentAt + start_within_ms;
+      this.calls.set(seq, { seq, attempt, fallback, startedAt: null, told: false, startBy });
     }
   }
 

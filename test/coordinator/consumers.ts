@@ -2,7 +2,6 @@ import { expect } from "vitest";
 import type { CallGrant, ExchangeAnswer, ExchangeRequest } from "../../src/coordinator/protocol.ts";
 import { Invocation } from "./consumer.ts";
 import type { RefRun } from "./nouns.ts";
-import { isContended } from "./order.ts";
 import type { Play } from "./play.ts";
 import type { ResultKind, Step } from "./steps.ts";
 
@@ -23,6 +22,7 @@ export class Consumers {
   }
 
   kill(invocation: Invocation): void {
+    this.play.starts.begun(invocation.begun.splice(0));
     invocation.end();
     this.ghosts.push(invocation);
     const slot = this.slots.indexOf(invocation);
@@ -54,6 +54,7 @@ export class Consumers {
   /** Sends, and compares the answer with the rules. */
   async send(invocation: Invocation, request: ExchangeRequest): Promise<ExchangeAnswer> {
     const answer = await this.play.world.stub.exchange(request);
+    this.play.starts.begun(invocation.begun.splice(0));
     this.play.journal(`${JSON.stringify(request)} ${JSON.stringify(answer)}`);
     const expected = this.play.reference.exchange(request, this.play.now);
     if (expected.kind === "disowned") expect(answer).toEqual({ kind: "disowned" });
@@ -88,15 +89,20 @@ export class Consumers {
         throw new Error(`run ${call.seq} was granted, which is ${status}`);
       }
       this.turns(run, candidates, lines, ++turn);
-      const held = this.play.reference.grant(run, request);
-      const { at: createdAt, attempt, fallback, version, payload, batch_index } = call;
-      expect({ createdAt, attempt, fallback, version, payload, batch_index, batch_id: call.batch_id }).toEqual({
+      const held = this.play.reference.grant(run, request, this.play.now);
+      this.play.starts.granted(held);
+      const { at: createdAt, attempt, fallback, version, payload, batch_index, start_within_ms } = call;
+      expect({
+        ...{ createdAt, attempt, fallback, version, payload, batch_index, start_within_ms },
+        batch_id: call.batch_id,
+      }).toEqual({
         createdAt: run.at,
         attempt: held.attempt,
         fallback: held.fallback,
         version: held.version,
         payload: run.payload,
         batch_index: run.index,
+        start_within_ms: held.startBy - this.play.now,
         batch_id: run.batch?.id ?? null,
       });
       expect(attempt).toBeLessThanOrEqual(this.play.reference.mostAttempts(run));
@@ -116,9 +122,7 @@ export class Consumers {
     const line = (r: RefRun): string => `${r.priority}/${r.key ?? ""}`;
     const last = lines.get(line(run)) ?? 0;
     if (this.play.reference.mayExpireAtGrant(this.play.now).length > 0) return;
-    for (const other of candidates) {
-      if (!isContended(other)) expect(lines.get(line(other)) ?? 0).toBeGreaterThanOrEqual(last);
-    }
+    for (const other of candidates) expect(lines.get(line(other)) ?? 0).toBeGreaterThanOrEqual(last);
     lines.set(line(run), turn);
   }
 

@@ -56,6 +56,7 @@ export class Intake {
     if (seed.identity !== null) item.identity = `k:${seed.identity}`;
     if (seed.priority > 0) item.priority = seed.priority;
     if (seed.key !== null) item.concurrency_key = seed.key;
+    if (seed.limits !== null) item.rate_limit_keys = seed.limits;
     if (seed.later !== null) item.scheduled_at = this.play.now + seed.later * 1000;
     if (seed.ttl !== null) item.ttl_secs = seed.ttl;
     if (seed.max !== null) item.max_attempts = seed.max;
@@ -118,6 +119,7 @@ export class Intake {
       payload: item.payload,
       priority: item.priority ?? 0,
       key: item.concurrency_key ?? null,
+      limits: item.rate_limit_keys ?? null,
       expires: ttl === null ? null : due + ttl * 1000,
       max: item.max_attempts ?? null,
       version,
@@ -128,6 +130,7 @@ export class Intake {
       fallback: false,
       started: false,
       due,
+      returned: false,
       head: false,
     });
   }

@@ -4,7 +4,7 @@ import { Ledger } from "../../src/coordinator/ledger.ts";
 import { LEDGER_MIGRATIONS } from "../../src/coordinator/ledger-schema.ts";
 import { holdsAtTheLane, holdsInTheCopy, holdsInTheEnd, serve } from "./laws.ts";
 import { Play } from "./play.ts";
-import type { ItemSeed, ResultKind } from "./steps.ts";
+import { type ItemSeed, PLAIN_ITEM, type ResultKind } from "./steps.ts";
 import { EPOCH, World } from "./world.ts";
 
 beforeAll(() => {
@@ -17,19 +17,8 @@ afterAll(() => {
 });
 
 let jobs = 100_000;
-const ITEM: ItemSeed = {
-  payload: '{"n":1}',
-  rejected: false,
-  identity: null,
-  priority: 0,
-  key: null,
-  later: null,
-  ttl: null,
-  max: null,
-  version: null,
-};
 const itemsOf = (n: number, of: (i: number) => Partial<ItemSeed> = () => ({})): ItemSeed[] =>
-  Array.from({ length: n }, (_, i) => ({ ...ITEM, ...of(i) }));
+  Array.from({ length: n }, (_, i) => ({ ...PLAIN_ITEM, ...of(i) }));
 
 async function begun(width = 16): Promise<Play> {
   vi.setSystemTime(EPOCH);

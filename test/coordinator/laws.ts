@@ -12,6 +12,7 @@ export async function holdsAtTheLane(play: Play): Promise<boolean> {
     reference.runs.map((run) => run.id),
     reference.batches.map((batch) => batch.id),
   );
+  const waitingForNow: Record<string, number> = {};
   reference.runs.forEach((run, i) => {
     const record = shown.runs[i] ?? null;
     if (record === null) {
@@ -26,7 +27,10 @@ export async function holdsAtTheLane(play: Play): Promise<boolean> {
     });
     if (!isTerminal(run.status)) expect(record.payload).toBe(run.payload);
     expect(record.attempt).toBeLessThanOrEqual(reference.mostAttempts(run));
-    if (record.status === "delayed") expect(record.earliest_start_at).toBe(run.due);
+    if (record.status !== "queued" && record.status !== "delayed") return;
+    const { waitingFor, earliest } = reference.reason(run, shown.clock);
+    expect([run.seq, record.waiting_for, record.earliest_start_at]).toEqual([run.seq, waitingFor, earliest]);
+    if (waitingFor !== null) waitingForNow[waitingFor] = (waitingForNow[waitingFor] ?? 0) + 1;
   });
   reference.batches.forEach((batch, i) => {
     const record = shown.batches[i] ?? null;
@@ -38,6 +42,8 @@ export async function holdsAtTheLane(play: Play): Promise<boolean> {
     waiting: count("delayed", "queued"),
     executing: count("executing"),
     concurrency_now: reference.held().length,
+    concurrency_limit: reference.maxConcurrency,
+    waiting_for: waitingForNow,
   });
   return shown.copied;
 }

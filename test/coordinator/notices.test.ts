@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { receiversDue } from "../../src/store/webhook-queue.ts";
 import { JOB_HOOK, Play } from "./play.ts";
-import type { ItemSeed, Step } from "./steps.ts";
-import { EPOCH } from "./world.ts";
+import { PLAIN_ITEM, type Step } from "./steps.ts";
+import { EPOCH, env } from "./world.ts";
 
 /** That each end is announced once, whatever the path to it and whatever D1 does, is a law of the model: see laws.ts. */
 
@@ -13,23 +14,12 @@ afterAll(() => {
 });
 
 let jobs = 300_000;
-const ITEM: ItemSeed = {
-  payload: "1",
-  rejected: false,
-  identity: null,
-  priority: 0,
-  key: null,
-  later: null,
-  ttl: null,
-  max: null,
-  version: null,
-};
 
 async function waitingRuns(n: number): Promise<Play> {
   vi.setSystemTime(EPOCH);
   const play = new Play(++jobs, 16, false);
   await play.begin();
-  await play.play({ do: "single", items: Array.from({ length: n }, () => ITEM), revision: 0 });
+  await play.play({ do: "single", items: Array.from({ length: n }, () => PLAIN_ITEM), revision: 0 });
   return play;
 }
 
@@ -66,6 +56,22 @@ test("the job's newest address is told, also of runs of an older version", async
   await play.play(cancelOne);
   await play.play({ do: "pass", ms: 1_000 });
   expect((await play.world.deliveries()).map((delivery) => delivery.url)).toEqual([url]);
+});
+
+test("a doorbell that is out of order holds up nothing: what was not rung for is found in D1", async () => {
+  const silenced = vi.spyOn(console, "error").mockImplementation(() => undefined);
+  const play = await waitingRuns(1);
+  play.world.rings.push = () => {
+    throw new Error("the queue is down");
+  };
+  await play.play(cancelOne);
+  await play.play({ do: "pass", ms: 1_000 });
+  expect((await play.world.show([], [])).copied).toBe(true);
+  expect(await play.world.deliveries()).toMatchObject([{ type: "run.canceled" }]);
+  expect(silenced.mock.calls.join()).toContain("notices_not_rung");
+  const { due } = await receiversDue(env.DB, { project_id: "project", url: "" }, play.now, 500);
+  expect(due).toContainEqual({ project_id: "project", url: JOB_HOOK });
+  silenced.mockRestore();
 });
 
 test("a deleted job's runs are told of as they are canceled", async () => {

@@ -1,5 +1,6 @@
 import type { ItemOutcome } from "../../src/coordinator/protocol.ts";
 import type { RunStatus } from "../../src/domain/run.ts";
+import type { Start } from "./reference-limits.ts";
 
 /** A run as the laws know it. */
 export interface RefRun {
@@ -11,6 +12,8 @@ export interface RefRun {
   payload: string;
   priority: number;
   key: string | null;
+  /** The named limits that it draws from; null: every one. */
+  limits: string[] | null;
   expires: number | null;
   max: number | null;
   version: number;
@@ -23,6 +26,8 @@ export interface RefRun {
   started: boolean;
   /** For `delayed`. */
   due: number;
+  /** A consumer had it before. */
+  returned: boolean;
   /** Goes before the backlog of its flow. */
   head: boolean;
 }
@@ -55,4 +60,18 @@ export interface RefHeld {
   sequence: number;
   started: boolean;
   canceled: boolean;
+  grantedAt: number;
+  startBy: number;
+  stamps: Start[];
 }
+
+export interface RefLease {
+  nonce: string;
+  sequence: number;
+  receivedAt: number;
+  boot: string | null;
+  held: Map<number, RefHeld>;
+}
+
+/** What an exchange must lead to, before anything is granted. */
+export type Expected = { kind: "disowned" } | { kind: "again"; calls: RefHeld[] } | { kind: "fresh" };

@@ -7,6 +7,7 @@ import { Consumers } from "./consumers.ts";
 import { Intake, type PageTurn } from "./intake.ts";
 import type { RefBatch } from "./nouns.ts";
 import { Reference } from "./reference.ts";
+import { Starts } from "./starts.ts";
 import type { Knobs, Step } from "./steps.ts";
 import { World } from "./world.ts";
 
@@ -26,6 +27,7 @@ export class Play {
   readonly ends = new Map<string, number>();
   readonly intake = new Intake(this);
   readonly consumers = new Consumers(this);
+  readonly starts = new Starts();
   private readonly versOfBatches = new Map<string, number>();
   private names = 0;
   /** Hears of every exchange. */
@@ -120,6 +122,7 @@ export class Play {
       case "reboot":
         return this.reboot();
       case "restart":
+        this.reference.limits.restarted();
         return this.world.restart(step.crash);
       case "d1":
         if (step.mode !== "fine" && step.mode !== "slow") this.d1BadSince ??= this.now;
@@ -152,6 +155,8 @@ export class Play {
     if (stale) return;
     this.reference.config = config;
     this.reference.versions.set(version, config.current);
+    this.reference.limits.configure(config.current.spec);
+    this.starts.configured(config.current.spec, this.now);
   }
 
   // ------------------------------------------------------------------ steering
@@ -249,6 +254,7 @@ export class Play {
   private async reboot(): Promise<void> {
     if (this.world.bootId === null) return;
     this.consumers.killAll();
+    this.reference.limits.restarted();
     await this.world.restart(true, this.name("boot"));
     this.reference.reboot(this.world.bootId, this.now);
   }

@@ -1,25 +1,15 @@
 import { type CallReport, type ExchangeRequest, type JobConfig, LEASE_MS } from "../../src/coordinator/protocol.ts";
 import { type Counts, failedCount, zeroCounts } from "../../src/domain/batch.ts";
-import type { JobVersion } from "../../src/domain/job.ts";
+import type { JobSpec, JobVersion } from "../../src/domain/job.ts";
 import { isTerminal, type RunStatus } from "../../src/domain/run.ts";
 import { type Settlement, settle } from "../../src/domain/settlement.ts";
 import { resolveVersion } from "../../src/domain/version-policy.ts";
-import type { RefBatch, RefHeld, RefRun } from "./nouns.ts";
+import type { Expected, RefBatch, RefHeld, RefLease, RefRun } from "./nouns.ts";
 import { firstOfLine } from "./order.ts";
-
-interface RefLease {
-  nonce: string;
-  sequence: number;
-  receivedAt: number;
-  boot: string | null;
-  held: Map<number, RefHeld>;
-}
+import { openingFrom, type Reason, ReferenceLimits } from "./reference-limits.ts";
 
 /** A restart of the local runtime is noticed within this. */
 const BOOT_NOTICED_MS = 1_000;
-
-/** What an exchange must lead to, before anything is granted. */
-export type Expected = { kind: "disowned" } | { kind: "again"; calls: RefHeld[] } | { kind: "fresh" };
 
 /** The lane as a page of rules, without pages, flows, outbox or restarts. It scans, because here that is clear. */
 export class Reference {
@@ -31,15 +21,19 @@ export class Reference {
   readonly leases = new Map<string, RefLease>();
   private boot: string | null;
   private bootedAt = 0;
-  /** The endpoint asked to be left alone, or the consumer cannot read the configuration. */
-  private heldUntil = 0;
+  readonly limits = new ReferenceLimits();
 
   constructor(boot: string | null) {
     this.boot = boot;
   }
 
   get maxConcurrency(): number {
-    return Math.min(this.config?.current.spec.max_concurrency ?? 50, 50);
+    return this.limits.maxConcurrency(this.spec);
+  }
+
+  get spec(): JobSpec {
+    if (this.config === null) throw new Error("never configured");
+    return this.config.current.spec;
   }
 
   get mayStart(): boolean {
@@ -87,7 +81,7 @@ export class Reference {
   }
 
   waiting(): RefRun[] {
-    return this.runs.filter((run) => run.status === "queued" || run.status === "delayed");
+    return this.runs.filter(({ status }) => status === "queued" || status === "delayed");
   }
 
   // ------------------------------------------------------------------ ends and returns
@@ -179,6 +173,7 @@ export class Reference {
     }
     const due = s.kind === "retry" || s.kind === "again" ? s.at : now;
     run.status = due > now ? "delayed" : "queued";
+    run.returned = true;
     run.due = due;
     run.head = true;
   }
@@ -191,8 +186,17 @@ export class Reference {
       const dead = this.boot !== null && lease.boot !== this.boot;
       if (!dead && now - lease.receivedAt < LEASE_MS) continue;
       this.leases.delete(lease.nonce);
-      for (const held of lease.held.values()) if (!held.canceled) this.settle(held, { kind: "lost" }, now);
+      for (const held of lease.held.values()) {
+        this.vanish(held);
+        if (!held.canceled) this.settle(held, { kind: "lost" }, now);
+      }
     }
+  }
+
+  /** Its call may have begun. */
+  private vanish(held: RefHeld): void {
+    this.limits.settle(held, held.startBy);
+    this.limits.vanished(held);
   }
 
   reboot(boot: string | null, now: number): void {
@@ -243,34 +247,32 @@ export class Reference {
     }
     lease.sequence = request.sequence;
     lease.receivedAt = now;
-    for (const { seq } of request.started) {
+    const toOurs = now - request.sent_at;
+    const inFlight = this.held().length;
+    for (const { seq, at } of request.started) {
       const held = lease.held.get(seq);
-      if (held) this.markStarted(held);
+      if (held) this.markStarted(held, Math.min(at + toOurs, now));
     }
     for (const report of request.results) {
       const held = lease.held.get(report.seq);
       if (!held || held.attempt !== report.attempt || held.fallback !== report.fallback) continue;
-      this.holdBack(report.outcome, now);
-      if (!held.canceled && report.started_at !== null) this.markStarted(held);
+      this.limits.learn(held, this.spec, this.version(held.version).spec, report, inFlight, now);
+      const startedAt = report.started_at === null ? null : Math.min(report.started_at + toOurs, now);
+      this.limits.settle(held, startedAt);
+      if (held.canceled) this.limits.vanished(held);
+      else if (startedAt !== null) this.markStarted(held, startedAt);
       lease.held.delete(report.seq);
       if (!held.canceled) this.settle(held, report.outcome, now);
     }
     if (request.leaving) {
       this.leases.delete(lease.nonce);
       for (const held of lease.held.values()) {
+        this.limits.settle(held, held.canceled ? held.startBy : null);
+        this.limits.vanished(held);
         if (!held.canceled) this.settle(held, { kind: "given_back", reason: "" }, now);
       }
     }
     return { kind: "fresh" };
-  }
-
-  private holdBack(outcome: CallReport["outcome"], now: number): void {
-    const isAsked =
-      this.config?.current.spec.hold_on_retry_after === true &&
-      outcome.kind === "response" &&
-      (outcome.http_status === 429 || outcome.http_status === 503);
-    const ms = outcome.kind === "given_back" ? outcome.delay_ms : isAsked ? outcome.retry_after_ms : null;
-    if (ms) this.heldUntil = Math.max(this.heldUntil, now + ms);
   }
 
   private leaseOf(request: ExchangeRequest, now: number): RefLease | null {
@@ -288,7 +290,8 @@ export class Reference {
     return lease;
   }
 
-  private markStarted(held: RefHeld): void {
+  private markStarted(held: RefHeld, at: number): void {
+    this.limits.settle(held, at);
     if (held.started) return;
     held.started = true;
     if (!held.canceled) held.run.status = "executing";
@@ -301,24 +304,43 @@ export class Reference {
     if (report.outcome.kind === "given_back" || report.outcome.kind === "aborted") return;
     const { attempt, fallback } = report;
     const started = report.started_at !== null;
-    this.settle(
-      { run, attempt, fallback, version: run.version, sequence: 0, started, canceled: false },
-      report.outcome,
-      now,
-    );
+    const held: RefHeld = {
+      ...{ run, attempt, fallback, version: run.version, sequence: 0, started, canceled: false },
+      ...{ grantedAt: now, startBy: now, stamps: [] },
+    };
+    this.settle(held, report.outcome, now);
   }
 
   // ------------------------------------------------------------------ who may go, and who goes first
 
-  private mayGo(run: RefRun, now: number): boolean {
-    if (run.status !== "queued" || this.isExpired(run, now)) return false;
-    const perKey = this.config?.current.spec.max_concurrency_per_key ?? null;
-    const isKeyFull = run.key !== null && perKey !== null && this.heldOfKey(run.key) >= perKey;
-    if (isKeyFull) return false;
-    const batch = run.batch;
-    if (batch === null) return true;
-    if (batch.canceled || batch.stopped || batch.paused) return false;
-    return batch.max === null || this.heldOf(batch) < batch.max;
+  /** What holds a queued run back that the whole job does not wait for; `concurrency` comes last. */
+  private blocked(run: RefRun, now: number): Reason | null {
+    const { batch, key } = run;
+    if (batch !== null) {
+      const isFull = batch.max !== null && this.heldOf(batch) >= batch.max;
+      if (batch.canceled || batch.stopped || batch.paused || isFull) return { waitingFor: "batch", earliest: null };
+    }
+    const perKey = this.spec.max_concurrency_per_key;
+    if (key !== null && perKey !== null && this.heldOfKey(key) >= perKey) return { waitingFor: "key", earliest: null };
+    return this.limits.full(this.spec, run.limits, now);
+  }
+
+  private gate(now: number): Reason | null {
+    return this.mayStart ? this.limits.gate(this.spec, now) : { waitingFor: "paused", earliest: null };
+  }
+
+  /** Why a run waits that is not in a consumer's hands, and when it can start. */
+  reason(run: RefRun, now: number): Reason {
+    const isRetry = run.attempt > 0 || run.lost > 0 || run.returned;
+    const { waitingFor, earliest }: Reason =
+      run.status === "delayed"
+        ? { waitingFor: isRetry ? "retry" : "schedule", earliest: run.due }
+        : (this.gate(now) ??
+          this.blocked(run, now) ?? {
+            waitingFor: this.freePermits === 0 ? "concurrency" : null,
+            earliest: this.freePermits === 0 ? null : now,
+          });
+    return { waitingFor, earliest: earliest === null ? null : openingFrom(this.spec, earliest) };
   }
 
   /** A run that no alarm has looked at may expire at the moment it would have gone, or wait for that. */
@@ -332,8 +354,10 @@ export class Reference {
 
   /** The runs one of which must be granted next: the first of each line of the highest priority that can go. */
   candidates(now: number): RefRun[] {
-    if (!this.mayStart || this.freePermits === 0 || this.heldUntil > now) return [];
-    const able = this.runs.filter((run) => this.mayGo(run, now));
+    if (this.freePermits === 0 || this.gate(now) !== null) return [];
+    const able = this.runs.filter(
+      (run) => run.status === "queued" && !this.isExpired(run, now) && this.blocked(run, now) === null,
+    );
     // One that expires at its grant holds a permit for a moment, and others overtake it.
     if (this.mayExpireAtGrant(now).length > 0) return able;
     const top = Math.max(...able.map((run) => run.priority));
@@ -343,10 +367,10 @@ export class Reference {
       const line = run.key ?? "";
       lines.set(line, [...(lines.get(line) ?? []), run]);
     }
-    return [...lines.values()].flatMap(firstOfLine);
+    return [...lines.values()].map(firstOfLine);
   }
 
-  grant(run: RefRun, request: ExchangeRequest): RefHeld {
+  grant(run: RefRun, request: ExchangeRequest, now: number): RefHeld {
     const lease = this.leases.get(request.nonce);
     if (!lease || !this.config) throw new Error("a grant without a lease");
     run.status = "dequeued";
@@ -363,7 +387,11 @@ export class Reference {
       sequence: request.sequence,
       started: false,
       canceled: false,
+      grantedAt: now,
+      startBy: now,
+      stamps: [],
     };
+    this.limits.draw(held, this.spec, now);
     lease.held.set(run.seq, held);
     return held;
   }

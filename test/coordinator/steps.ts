@@ -18,6 +18,13 @@ export type Knobs = Pick<
   | "enabled"
   | "max_concurrency_per_key"
   | "hold_on_retry_after"
+  | "rate_limit_max"
+  | "rate_limit_window_secs"
+  | "rate_limit_keys"
+  | "adaptive_concurrency"
+  | "circuit_breaker"
+  | "execution_window_cron"
+  | "timezone"
 >;
 
 export interface ItemSeed {
@@ -26,6 +33,7 @@ export interface ItemSeed {
   identity: number | null;
   priority: number;
   key: string | null;
+  limits: string[] | null;
   /** Seconds from now; negative: past. */
   later: number | null;
   ttl: number | null;
@@ -89,12 +97,14 @@ export const BIG = "big";
 const rarely = <T>(arb: fc.Arbitrary<T>, weight = 5): fc.Arbitrary<T | null> =>
   fc.oneof({ weight, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: arb });
 
-const plainItem: ItemSeed = {
+/** A run of this item differs from others in nothing. */
+export const PLAIN_ITEM: ItemSeed = {
   payload: "1",
   rejected: false,
   identity: null,
   priority: 0,
   key: null,
+  limits: null,
   later: null,
   ttl: null,
   max: null,
@@ -110,6 +120,17 @@ const item: fc.Arbitrary<ItemSeed> = fc.record({
   identity: rarely(fc.nat(3), 2),
   priority: fc.constantFrom(0, 0, 0, 1, 2),
   key: rarely(fc.constantFrom("a", "b"), 2),
+  limits: rarely(
+    fc.constantFrom<string[]>(
+      [],
+      ["short"],
+      ["short:p"],
+      ["short:q", "constructor"],
+      ["constructor:p:q", "short:p"],
+      ["long"],
+    ),
+    1,
+  ),
   later: rarely(fc.integer({ min: -5, max: 20 })),
   ttl: rarely(fc.integer({ min: 1, max: 20 })),
   max: rarely(fc.integer({ min: 1, max: 4 })),
@@ -118,10 +139,23 @@ const item: fc.Arbitrary<ItemSeed> = fc.record({
 
 const items = fc.oneof(
   { weight: 4, arbitrary: fc.array(item, { minLength: 1, maxLength: 6 }) },
-  { weight: 1, arbitrary: fc.integer({ min: 2, max: 40 }).map((n) => Array.from({ length: n }, () => plainItem)) },
+  { weight: 1, arbitrary: fc.integer({ min: 2, max: 40 }).map((n) => Array.from({ length: n }, () => PLAIN_ITEM)) },
 );
 
-const knobs: fc.Arbitrary<Partial<Knobs>> = fc.record(
+/** The length of a limit's window stays: a longer one would count what it still knows, and that is memory's affair. */
+const named = fc
+  .record({ short: fc.constantFrom(1, 2, 3), constructor: fc.constantFrom(null, 1, 2), long: fc.constantFrom(3, 50) })
+  .map((max) => [
+    { name: "short", max: max.short, window_secs: 4 },
+    ...(max.constructor === null ? [] : [{ name: "constructor", max: max.constructor, window_secs: 10 }]),
+    { name: "long", max: max.long, window_secs: 20 },
+  ]);
+
+const ownRate = fc
+  .constantFrom(null, null, 1, 2, 6)
+  .map((max) => ({ rate_limit_max: max, rate_limit_window_secs: max === null ? null : 2 }));
+
+const plainKnobs: fc.Arbitrary<Partial<Knobs>> = fc.record(
   {
     max_concurrency: fc.constantFrom(1, 2, 3, 4, null),
     max_attempts: fc.integer({ min: 1, max: 4 }),
@@ -136,9 +170,23 @@ const knobs: fc.Arbitrary<Partial<Knobs>> = fc.record(
     enabled: fc.nat(7).map((n) => n > 0),
     max_concurrency_per_key: fc.constantFrom(null, null, 1, 2),
     hold_on_retry_after: fc.boolean(),
+    rate_limit_keys: fc.oneof(fc.constant<JobSpec["rate_limit_keys"]>([]), named, named),
+    adaptive_concurrency: fc.constantFrom(null, null, { min: 1, max: 4 }, { min: 2, max: 3 }),
+    circuit_breaker: fc.constantFrom(
+      null,
+      null,
+      { failures: 1, window_secs: 5, open_secs: 3 },
+      { failures: 3, window_secs: 10, open_secs: 8 },
+    ),
+    execution_window_cron: fc.constantFrom(null, null, "*/2 * * * *"),
+    timezone: fc.constantFrom("UTC", "Asia/Kathmandu"),
   },
   { requiredKeys: [] },
 );
+
+const knobs: fc.Arbitrary<Partial<Knobs>> = fc
+  .tuple(plainKnobs, rarely(ownRate, 2))
+  .map(([plain, rate]) => ({ ...plain, ...rate }));
 
 const result: fc.Arbitrary<ResultKind> = fc.oneof(
   { weight: 5, arbitrary: fc.constant("success" as const) },
@@ -166,7 +214,7 @@ const threshold = rarely(fc.integer({ min: 0, max: 60 }), 3);
 
 const weighted: [number, fc.Arbitrary<Step>][] = [
   [
-    2,
+    4,
     fc.record({
       do: fc.constant("configure"),
       knobs,

@@ -50,6 +50,8 @@ export interface Shown {
   /** Nothing waits for D1. */
   copied: boolean;
   alarm: number | null;
+  /** When the lane last looked at the time. */
+  clock: number;
 }
 
 type Stub = CoordinatorApi & DurableObjectStub<JobCoordinator>;
@@ -233,6 +235,7 @@ export class World {
           one(state.storage.sql, "SELECT 1 FROM outbox LIMIT 1") === undefined &&
           one(state.storage.sql, "SELECT 1 FROM runs WHERE seq > ? LIMIT 1", lane.projectedSeq) === undefined,
         alarm: await state.storage.getAlarm(),
+        clock: lane.clock,
       };
     });
   }
@@ -305,6 +308,7 @@ const aMoment = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 /** The lane's own counters. */
 export interface LaneDoc {
   nextSeq: number;
+  clock: number;
   projectedSeq: number;
   counts: Record<string, number>;
   retrying: number;

@@ -177,7 +177,10 @@ describe("a signed call", () => {
 
   test("is signed only with a secret, and no more when that is taken away", async () => {
     const mark = crypto.randomUUID();
-    const job = await newJob({ endpoint_url: `${zoo}/ok?mark=${mark}`, endpoint_signing_secret: "secret" });
+    const job = await newJob({
+      endpoint_url: `${zoo}/ok?mark=${mark}`,
+      endpoint_signing_secret: "a secret of some length",
+    });
     await run(job);
     await ask("PATCH", `/v1/jobs/${job.id}`, { key, body: { endpoint_signing_secret: null } });
     await run(job);

@@ -92,6 +92,7 @@ const ship = (receiver: Receiver, jobId: string, runs: string[], notices: Notice
     items: [],
     notices,
     busy: null,
+    stats: null,
   });
 
 /** A batch of a job that has just finished. */

@@ -1,12 +1,10 @@
 import { createRoute } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { ApiError, invalid } from "../../domain/error.ts";
+import { invalid } from "../../domain/error.ts";
 import { MAX_ITEM_BYTES } from "../../domain/item.ts";
 import { textStart } from "../../domain/json-cut.ts";
-import { newTraceparent, parseTraceparent } from "../../domain/traceparent.ts";
 import { projectScope } from "../../operations/authorize.ts";
 import { addItems, sealBatch } from "../../operations/batch-parts.ts";
-import type { Origin } from "../../operations/bulk-accept.ts";
 import { rehearseBulk } from "../../operations/bulk-dry-run.ts";
 import { batchOptions } from "../../operations/bulk-options.ts";
 import { triggerBulk } from "../../operations/bulk-trigger.ts";
@@ -17,6 +15,7 @@ import { secured, writes } from "../auth.ts";
 import type { App, AppEnv } from "../context.ts";
 import { idempotencyKeyOf } from "../idempotency.ts";
 import { bodyOf, readWhole } from "../raw-body.ts";
+import { originOf, outlivingTheClient, requireType, typeOf } from "../request.ts";
 import { batchEtag, batchOperation, batchToWire } from "../wire/batch-operations.ts";
 import { errors, idParam, isoOrNull, jobParam, json, jsonBody, projectQuery } from "../wire/common.ts";
 import { bulkAnswer, item, partAnswer, rehearsed, triggerBody, triggered } from "../wire/item.ts";
@@ -227,40 +226,11 @@ async function partSource(c: Context<AppEnv>): Promise<ItemSource> {
   return new ArraySource(bytes, cutPart(bytes));
 }
 
-/** A client that hangs up ends the request; what follows from that still has to be said to the coordinator. */
-function outlivingTheClient<T>(c: Context<AppEnv>, work: Promise<T>): Promise<T> {
-  c.executionCtx.waitUntil(work.catch(() => undefined));
-  return work;
-}
-
 // ---------------------------------------------------------------------------------------------- the request
-
-const typeOf = (c: Context<AppEnv>): string | undefined =>
-  c.req.header("Content-Type")?.split(";")[0]?.trim().toLowerCase();
-
-/** Absent means JSON. */
-function requireType(c: Context<AppEnv>, types: readonly string[]): void {
-  const type = typeOf(c);
-  if (type !== undefined && !types.includes(type)) {
-    throw new ApiError("unsupported_media_type", `Content-Type: expected ${types.join(" or ")}`);
-  }
-}
 
 function isLines(c: Context<AppEnv>): boolean {
   requireType(c, ["application/json", ...NDJSON]);
   return NDJSON.includes(typeOf(c) ?? "");
-}
-
-function originOf(c: Context<AppEnv>, triggeredBy: "api" | "bulk"): Origin {
-  const traceparent = c.req.header("traceparent");
-  return {
-    triggered_by: c.var.caller.kind === "service" ? "rpc" : triggeredBy,
-    created_by: c.var.caller.actorId,
-    traceparent:
-      traceparent !== undefined && parseTraceparent(traceparent)
-        ? traceparent
-        : newTraceparent(crypto.getRandomValues(new Uint8Array(24))),
-  };
 }
 
 const jobOf = (c: Context<AppEnv>, ref: string, project: string | undefined) =>
