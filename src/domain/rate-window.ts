@@ -130,7 +130,7 @@ interface Chunk {
   total: number;
 }
 
-const CHUNK = 256;
+const CHUNK = 64;
 
 /**
  * A multiset of numbers in ascending order, in chunks of at most `CHUNK` distinct values: finding a place costs two binary
@@ -142,7 +142,7 @@ class SortedCounts {
 
   add(value: number, count: number): void {
     this.size += count;
-    const c = Math.max(0, upperBound(this.chunks, value, firstOf) - 1);
+    const c = Math.max(0, this.chunkOf(value));
     const chunk = this.chunks[c];
     if (chunk === undefined) {
       this.chunks.push({ values: [value], counts: [count], total: count });
@@ -159,9 +159,16 @@ class SortedCounts {
     if (chunk.values.length > CHUNK) this.chunks.splice(c + 1, 0, splitOff(chunk, i));
   }
 
+  /** Which chunk a value belongs to, nearly always the last one; -1: before the first. */
+  private chunkOf(value: number): number {
+    const last = this.chunks[this.chunks.length - 1];
+    if (last !== undefined && firstOf(last) <= value) return this.chunks.length - 1;
+    return upperBound(this.chunks, value, firstOf) - 1;
+  }
+
   /** Takes one of a value that is there. */
   remove(value: number): void {
-    const c = upperBound(this.chunks, value, firstOf) - 1;
+    const c = this.chunkOf(value);
     const chunk = this.chunks[c];
     const i = chunk === undefined ? -1 : upperBound(chunk.values, value, itself) - 1;
     if (chunk === undefined || chunk.values[i] !== value) throw new Error(`no such start: ${value}`);
@@ -177,12 +184,11 @@ class SortedCounts {
 
   /** Takes every value up to `limit`, that included. */
   removeUpTo(limit: number): void {
-    // Chunks before the last one that begins within the limit lie within it as a whole.
-    const within = upperBound(this.chunks, limit, firstOf);
-    if (within === 0) return;
-    for (const chunk of this.chunks.splice(0, within - 1)) this.size -= chunk.total;
+    // A chunk before one that begins within the limit lies within it as a whole.
+    while (this.chunks[1] !== undefined && firstOf(this.chunks[1]) <= limit)
+      this.size -= this.chunks.shift()?.total ?? 0;
     const chunk = this.chunks[0];
-    if (chunk === undefined) return;
+    if (chunk === undefined || firstOf(chunk) > limit) return;
     const gone = upperBound(chunk.values, limit, itself);
     chunk.values.splice(0, gone);
     for (const count of chunk.counts.splice(0, gone)) {

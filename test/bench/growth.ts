@@ -28,7 +28,7 @@ async function dispatchRate(context: BenchContext, sluice: Sluice, waiting: numb
 }
 
 /** What was accepted is still being written behind: a rate beside that would measure both. */
-async function restOf(sluice: Sluice, slug: string): Promise<void> {
+export async function restOf(sluice: Sluice, slug: string): Promise<void> {
   const accepted = Date.now();
   const path = `/v1/jobs/${slug}/runs?limit=1`;
   await until(async () => Date.parse((await sluice.api.get<{ as_of: string }>(path)).as_of) >= accepted);

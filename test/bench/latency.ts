@@ -7,13 +7,17 @@ const TRIGGERS = 300;
 const LOAD_ITEMS = 60_000;
 const now = () => performance.timeOrigin + performance.now();
 
-interface Latencies {
+export interface Latencies {
   p50: number;
   p99: number;
 }
 
 /** Fires items one after the other; each waits until its call has arrived. Milliseconds from the trigger to the arrival. */
-async function fire(context: BenchContext, count: number, send: (n: number) => Promise<unknown>): Promise<Latencies> {
+export async function fire(
+  context: BenchContext,
+  count: number,
+  send: (n: number) => Promise<unknown>,
+): Promise<Latencies> {
   await context.target.reset();
   const sentAt: number[] = [];
   for (let n = 0; n < count; n++) {

@@ -12,9 +12,20 @@ import { endToEnd, narrowPump } from "./end-to-end.ts";
 import { type Figure, renderFigures } from "./figure.ts";
 import { growth } from "./growth.ts";
 import { latency } from "./latency.ts";
+import { allLimits, fullKey, slidingWindow } from "./limits.ts";
 import { startTarget } from "./target.ts";
 
-const BENCHMARKS: Benchmark[] = [accepting, endToEnd, narrowPump, latency, cost, growth];
+const BENCHMARKS: Benchmark[] = [
+  accepting,
+  endToEnd,
+  narrowPump,
+  latency,
+  cost,
+  growth,
+  slidingWindow,
+  allLimits,
+  fullKey,
+];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
 
 const USAGE = `npm run bench -- [--only ${NAMES.join(",")}] [--rounds 3] [--quick]`;

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
  * `{"n":17,"key":"k3"}`.
  *
  * `/ok?ms=` answers 200 after so long; `/tenth` answers 503 to the first call of every tenth item; `&key=1` counts calls in
- * flight by the body's `key`. `GET /__stats` → `TargetStats`; `GET /__reset`.
+ * flight by the body's `key`; `&hang=k` never answers calls of that key. `GET /__stats` → `TargetStats`; `GET /__reset`.
  */
 export interface TargetStats {
   calls: number;
@@ -70,6 +70,7 @@ function call(request: IncomingMessage, response: ServerResponse, path: string, 
     seen.items.add(item);
     const key = query?.has("key") ? (KEY.exec(body)?.[1] ?? "") : null;
     if (key !== null) enterKey(seen, key);
+    if (query?.has("hang") && KEY.exec(body)?.[1] === query.get("hang")) return;
     const status = path === "/tenth" && first && item % 10 === 0 ? 503 : 200;
     const wait = Number(query?.get("ms") ?? 0);
     if (wait > 0) setTimeout(end, wait, seen, response, status, key);
