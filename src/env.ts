@@ -23,6 +23,8 @@ export interface Env {
   PUMP_WIDTH?: string;
   BOOT_ID?: string;
   DEPLOYMENT_MAX_CONCURRENCY?: string;
+  RUN_RETENTION_DAYS?: string;
+  BATCH_RETENTION_DAYS?: string;
 }
 
 /** Six connections may wait for response headers in one invocation in production; locally there is no such limit. */
@@ -48,6 +50,8 @@ const settingsSchema = z
     PUMP_WIDTH: z.coerce.number().int().min(1).max(500).default(PRODUCTION_PUMP_WIDTH),
     BOOT_ID: z.string().optional(),
     DEPLOYMENT_MAX_CONCURRENCY: z.coerce.number().int().min(1).default(1000),
+    RUN_RETENTION_DAYS: z.coerce.number().positive().default(30),
+    BATCH_RETENTION_DAYS: z.coerce.number().positive().default(90),
   })
   .refine((s) => s.ENVIRONMENT === "development" || !s.ALLOW_LOOPBACK_ENDPOINTS, {
     path: ["ALLOW_LOOPBACK_ENDPOINTS"],
@@ -71,6 +75,9 @@ export interface Settings {
   bootId: string | null;
   /** In-flight calls of a job without a `max_concurrency` of its own. */
   deploymentMaxConcurrency: number;
+  /** Days after their end. The results of a batch stay as long as the batch. */
+  runRetentionDays: number;
+  batchRetentionDays: number;
 }
 
 /** Which addresses may be called; see domain/address. */
@@ -130,6 +137,8 @@ export function parseSettings(env: Env): Settings {
     pumpWidth: s.PUMP_WIDTH,
     bootId: s.BOOT_ID === undefined ? null : bootName(s.BOOT_ID),
     deploymentMaxConcurrency: s.DEPLOYMENT_MAX_CONCURRENCY,
+    runRetentionDays: s.RUN_RETENTION_DAYS,
+    batchRetentionDays: s.BATCH_RETENTION_DAYS,
   };
   cache.set(env, settings);
   return settings;

@@ -34,7 +34,14 @@ const CRON = "* * * * *";
 const LOCAL_PUMP_WIDTH = "100";
 
 /** Settings of the deployment that may be set from outside as they stand. */
-const PASSED_ON = ["PUMP_WIDTH", "DEPLOYMENT_MAX_CONCURRENCY", "ENDPOINT_PORTS", "ALLOW_HTTP_ENDPOINTS"];
+const PASSED_ON = [
+  "PUMP_WIDTH",
+  "DEPLOYMENT_MAX_CONCURRENCY",
+  "RUN_RETENTION_DAYS",
+  "BATCH_RETENTION_DAYS",
+  "ENDPOINT_PORTS",
+  "ALLOW_HTTP_ENDPOINTS",
+];
 
 /** The port is in use by another program. */
 export class PortInUse extends Error {

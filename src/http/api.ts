@@ -1,6 +1,7 @@
 import type { z } from "@hono/zod-openapi";
 import type { ApiKeyRoutes } from "./routes/api-keys.ts";
 import type { BatchOperationRoutes } from "./routes/batch-operations.ts";
+import type { BatchResultRoutes } from "./routes/batch-results.ts";
 import type { EnvironmentRoutes } from "./routes/environments.ts";
 import type { EventRoutes } from "./routes/events.ts";
 import type { HealthRoutes } from "./routes/health.ts";
@@ -25,6 +26,7 @@ import type { item } from "./wire/item.ts";
 export type ApiRoutes =
   | ApiKeyRoutes
   | BatchOperationRoutes
+  | BatchResultRoutes
   | EnvironmentRoutes
   | EventRoutes
   | HealthRoutes

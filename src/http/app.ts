@@ -8,6 +8,7 @@ import { kernelFailures, registerKernel } from "./kernel/face.ts";
 import { registerSecurity } from "./openapi.ts";
 import { registerApiKeys } from "./routes/api-keys.ts";
 import { registerBatchOperations } from "./routes/batch-operations.ts";
+import { registerBatchResults } from "./routes/batch-results.ts";
 import { registerEnvironments } from "./routes/environments.ts";
 import { registerEvents } from "./routes/events.ts";
 import { registerHealth } from "./routes/health.ts";
@@ -76,6 +77,7 @@ export function createApp(): App {
   registerWebhookDeliveries(app);
   registerTriggers(app);
   registerBatchOperations(app);
+  registerBatchResults(app);
   registerEvents(app);
   registerWorkflows(app);
   registerWorkflowRuns(app);

@@ -314,6 +314,7 @@ test("a success of every route fits the document", async () => {
   await use("POST /v1/batch-operations/{id}/cancel", [batch.batch_id]);
   await use("GET /v1/batch-operations/{id}/events", [batch.batch_id]);
   await use("GET /v1/runs/{id}/events", [run.id]);
+  await use("GET /v1/batch-operations/{id}/results", [batch.batch_id]);
   await use("POST /v1/batch-operations/{id}/stream-token", [batch.batch_id]);
   await use("POST /v1/runs/bulk-cancel", [], { body: { job_id: job.id, status: "queued" } });
 

@@ -3,6 +3,7 @@ import { env as platform } from "cloudflare:workers";
 import { expect, vi } from "vitest";
 import { coordinatorOf } from "../../src/coordinator/client.ts";
 import type { AcceptItem, RejectedItem } from "../../src/coordinator/protocol.ts";
+import { zeroCounts } from "../../src/domain/batch.ts";
 import { ledgerId } from "../../src/domain/id.ts";
 import type { Job, JobSpec } from "../../src/domain/job.ts";
 import type { RunStatus } from "../../src/domain/run.ts";
@@ -260,4 +261,38 @@ export async function copyRuns(job: Job, runs: CopiedRun[]): Promise<string[]> {
     .bind(JSON.stringify(rows))
     .run();
   return rows.map((row) => row[1] as string);
+}
+
+/** A finished batch that only the copy knows; its id. */
+export async function copyBatch(of: Job, seq: number, over: Record<string, unknown> = {}): Promise<string> {
+  const at = 1_700_000_000_000 + seq * 1000;
+  const id = ledgerId({ at, seq, lane: 0, job: of.number });
+  const doc = {
+    id,
+    project_id: of.project_id,
+    job_id: of.id,
+    item_count: 4,
+    created_count: 4,
+    duplicate_count: 0,
+    rejected_count: 0,
+    created_by: "admin",
+    created_at: at,
+    accepted_at: at,
+    started_at: at,
+    finished_at: at + 5,
+    status: "partially_failed",
+    counts: { ...zeroCounts(), completed: 1, failed: 1, expired: 1, canceled: 1 },
+    max_concurrency: null,
+    failure_threshold: null,
+    metadata: {},
+    throughput_per_sec: 800,
+    eta_at: null,
+    retry_of: null,
+    ver: 7,
+    ...over,
+  };
+  await env.DB.prepare("INSERT INTO batches (project_id, id, job_id, status, ver, doc) VALUES (?, ?, ?, ?, ?, ?)")
+    .bind(of.project_id, id, of.id, doc.status, doc.ver, JSON.stringify(doc))
+    .run();
+  return id;
 }

@@ -1,0 +1,172 @@
+import { describe, expect, inject, test, vi } from "vitest";
+import { resultHead } from "../../src/domain/result-line.ts";
+import { newArchive, writeArchive } from "../../src/operations/archive-writing.ts";
+import type { Caller } from "../../src/operations/authorize.ts";
+import { getBatch } from "../../src/operations/batches.ts";
+import { batchResults, type ResultsQuery } from "../../src/operations/results.ts";
+import { retain } from "../../src/operations/retention.ts";
+import { findArchive } from "../../src/store/batch-archives.ts";
+import { ask, bindings as env, newJob as newJobByApi, newProject as newProjectByApi } from "../http/ask.ts";
+import { copyBatch, copyRuns, newJob, newProject } from "../http/run-world.ts";
+
+/** The retention, and the results that outlive their runs (contract 8). */
+
+const zoo = inject("endpointUrl");
+const DAY_MS = 24 * 3_600_000;
+const RUNS_GONE = 31 * DAY_MS;
+const BATCHES_GONE = 91 * DAY_MS;
+
+const caller = (projectId: string): Caller => ({ kind: "key", projectId, scopes: ["*"], actorId: "apikey:test" });
+const endless = { isSpent: () => false, spend: () => undefined };
+
+async function linesOf(projectId: string, id: string, query: Partial<ResultsQuery> = {}): Promise<string[]> {
+  const lines: string[] = [];
+  for await (const { line } of await batchResults(env, caller(projectId), id, { after: null, ...query }))
+    lines.push(line);
+  return lines;
+}
+
+/** A batch that ran, with results beyond what a row holds among them. */
+async function ranBatch(count: number) {
+  const { id: project, key } = await newProjectByApi();
+  const job = await newJobByApi(key, { endpoint_url: `${zoo}/echo`, payload_schema: { type: "object" } });
+  const items = Array.from({ length: count }, (_, n) => ({
+    payload: n % 10 === 9 ? "none" : { n, big: "x".repeat(n % 5 === 0 ? 40_000 : 1) },
+  }));
+  const bulk = await ask("POST", `/v1/jobs/${job.id}/trigger-bulk`, { key, body: { items } });
+  const id = bulk.body.batch_id as string;
+  await vi.waitFor(
+    async () => {
+      const { body } = await ask("GET", `/v1/batch-operations/${id}`, { key });
+      expect(body.finished_at).not.toBeNull();
+    },
+    { timeout: 20_000 },
+  );
+  return { project, key, job, id };
+}
+
+const objects = async (prefix: string): Promise<string[]> =>
+  (await env.BLOBS.list({ prefix })).objects.map(({ key }) => key);
+
+describe("the retention", () => {
+  test("keeps what is young, archives before it removes, and removes a batch last", async () => {
+    const { project, key, job, id } = await ranBatch(40);
+    const single = await ask("POST", `/v1/jobs/${job.id}/trigger`, { key, body: { payload: { n: 1 } } });
+    const copied = (runId: string, status: string) =>
+      vi.waitFor(
+        async () => {
+          const row = await env.DB.prepare("SELECT status FROM runs WHERE id = ?").bind(runId).first();
+          expect(row?.status).toBe(status);
+        },
+        { timeout: 20_000 },
+      );
+    await copied(single.body.id, "completed");
+    await ask("POST", `/v1/jobs/${job.id}/pause`, { key });
+    const later = { payload: { n: 2 }, scheduled_at: new Date(Date.now() + 300 * DAY_MS).toISOString() };
+    const waiting = await ask("POST", `/v1/jobs/${job.id}/trigger`, { key, body: later });
+    const open = await ask("POST", `/v1/jobs/${job.id}/trigger-bulk?open=true`, {
+      key,
+      body: { items: [{ payload: {} }] },
+    });
+    await copied(waiting.body.id, "delayed");
+    const before = await linesOf(project, id);
+    const failed = await linesOf(project, id, { statuses: ["failed"] });
+    expect(before).toHaveLength(36);
+    const run = JSON.parse(before[0] ?? "").run_id as string;
+    const status = async (path: string) => (await ask("GET", path, { key })).status;
+    await retain(env, Date.now() + RUNS_GONE - 2 * DAY_MS);
+    expect(await findArchive(env, id)).toBeNull();
+    expect(await status(`/v1/runs/${run}`)).toBe(200);
+
+    await retain(env, Date.now() + RUNS_GONE);
+    expect(await findArchive(env, id)).toMatchObject({ state: "purged", rows: 36 });
+    expect(await status(`/v1/runs/${run}`)).toBe(404);
+    expect(await status(`/v1/runs/${single.body.id}`)).toBe(404);
+    expect(await objects(`runs/${project}/${run}/`)).toEqual([]);
+    // What has not ended stays, however old.
+    expect(await status(`/v1/runs/${waiting.body.id}`)).toBe(200);
+    expect(await status(`/v1/batch-operations/${open.body.batch_id}`)).toBe(200);
+
+    expect(await linesOf(project, id)).toEqual(before);
+    expect(await linesOf(project, id, { statuses: ["failed"] })).toEqual(failed);
+    for (const after of [0, 8, 9, 20, 38, 39, 500]) {
+      const beyond = before.filter((line) => JSON.parse(line).index > after);
+      expect(await linesOf(project, id, { after })).toEqual(beyond);
+    }
+    expect((await ask("GET", `/v1/batch-operations/${id}`, { key })).body).toMatchObject({ succeeded_count: 36 });
+
+    await retain(env, Date.now() + BATCHES_GONE);
+    expect(await status(`/v1/batch-operations/${id}`)).toBe(404);
+    expect(await status(`/v1/batch-operations/${id}/results`)).toBe(404);
+    expect(await objects(`batches/${project}/${id}/`)).toEqual([]);
+    expect(await env.DB.prepare("SELECT 1 FROM batch_items WHERE batch_id = ?").bind(id).first()).toBeNull();
+    expect(await status(`/v1/batch-operations/${open.body.batch_id}`)).toBe(200);
+  });
+
+  test("walks in steps, and one at a time", async () => {
+    const { id: project } = await newProject();
+    const job = await newJob(project);
+    const at = Date.now() - 40 * DAY_MS;
+    const ids = await copyRuns(
+      job,
+      Array.from({ length: 2_500 }, (_, i) => ({ seq: 10 + i, at: at + i, status: "completed" as const })),
+    );
+    await Promise.all([retain(env, Date.now()), retain(env, Date.now())]);
+    const left = await env.DB.prepare("SELECT count(*) AS n FROM runs WHERE job_id = ?")
+      .bind(job.id)
+      .first<{ n: number }>();
+    expect([ids.length, left?.n]).toEqual([2_500, 0]);
+  });
+});
+
+describe("an archive of several parts", () => {
+  const PART = 5 * 1024 * 1024;
+
+  test("is written bit by bit, and is what the runs were; a line may lie across a cut", async () => {
+    const { id: project } = await newProject();
+    const job = await newJob(project);
+    const id = await copyBatch(job, 1);
+    const rows = Array.from({ length: 560 }, (_, i) => ({
+      ...{ seq: 100 + i, batch: id, index: i * 2, payload: "1" },
+      status: i % 7 === 0 ? ("failed" as const) : ("completed" as const),
+      result: JSON.stringify("é".repeat(7_000 + ((i * 7919) % 9_000))),
+    }));
+    for (let i = 0; i < rows.length; i += 50) await copyRuns(job, rows.slice(i, i + 50));
+    const before = await linesOf(project, id);
+    expect(before).toHaveLength(560);
+
+    const batch = await getBatch(env, caller(project), id);
+    // Each call is told to stop as soon as it may.
+    const impatient = { isSpent: () => true, spend: () => undefined };
+    const states: string[] = [];
+    for (let archive = newArchive(batch); archive.state === "writing" && states.length < 9; ) {
+      await writeArchive(env, batch, archive, impatient, PART);
+      archive = (await findArchive(env, id)) ?? archive;
+      states.push(`${archive.state} ${archive.upload?.parts.length ?? "whole"}`);
+    }
+    expect(states).toEqual(["writing 1", "writing 2", "done whole"]);
+
+    // Megabytes of difference would be of no use.
+    expect((await linesOf(project, id)).join("") === before.join("")).toBe(true);
+    const heads = before.map((line) => resultHead(line));
+    const indexes = (lines: string[]) => lines.map((line) => resultHead(line).index);
+    for (const after of [397, 398, 1_116, 1_117, 5_000]) {
+      const beyond = heads.filter((h) => h.index > after).map((h) => h.index);
+      expect(indexes(await linesOf(project, id, { after }))).toEqual(beyond);
+    }
+    const failed = heads.filter((h) => h.status === "failed" && h.index > 300).map((h) => h.index);
+    expect(indexes(await linesOf(project, id, { statuses: ["failed"], after: 300 }))).toEqual(failed);
+  });
+
+  test("of nothing is empty", async () => {
+    const { id: project } = await newProject();
+    const id = await copyBatch(await newJob(project), 1);
+    const batch = await getBatch(env, caller(project), id);
+    expect(await writeArchive(env, batch, newArchive(batch), endless)).toMatchObject({
+      state: "done",
+      rows: 0,
+      bytes: 0,
+    });
+    expect(await linesOf(project, id)).toEqual([]);
+  });
+});
