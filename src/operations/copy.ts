@@ -13,15 +13,24 @@ const POLLS = 60;
  * @returns false where the copy is seconds behind.
  */
 export async function copyHasCaughtUp(env: Env, jobId: string, until = Number.POSITIVE_INFINITY): Promise<boolean> {
+  const first = await hasSent(env, jobId, until);
+  // A run that has ended meanwhile, before it was ever copied, leaves as of its end: by then it stood in nobody's way.
+  const last = first === "after a while" ? await hasSent(env, jobId, until) : first;
+  return last !== "not yet";
+}
+
+/** Waits until everything is sent that was changed up to now: whether it was, and whether that took a while. */
+async function hasSent(env: Env, jobId: string, until: number): Promise<"already" | "after a while" | "not yet"> {
   const coordinator = coordinatorOf(env, jobId);
   let behind = await coordinator.behindSince();
   const mark = Math.min(behind.now, until);
-  for (let poll = 0; behind.since !== null && behind.since <= mark; poll++) {
-    if (poll === POLLS) return false;
+  let polls = 0;
+  for (; behind.since !== null && behind.since <= mark; polls++) {
+    if (polls === POLLS) return "not yet";
     await new Promise((resume) => setTimeout(resume, POLL_MS));
     behind = await coordinator.behindSince();
   }
-  return true;
+  return polls === 0 ? "already" : "after a while";
 }
 
 /** Jobs of a project that this isolate has changed something of lately; they may not be known as busy yet. */

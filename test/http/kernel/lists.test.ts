@@ -160,3 +160,10 @@ describe("filters", () => {
     },
   );
 });
+
+test("what ends while the list waits for it is in it", async () => {
+  const other = await newKernelWorld();
+  await other.action("brief", "/slow?ms=150");
+  const { id } = (await other.invoke("brief", { async: true })).body;
+  expect(ids(await list("limit=1", "/invocations", other))).toEqual([id]);
+});
