@@ -1,5 +1,5 @@
 import { missingVariable } from "../domain/env-template.ts";
-import { type ErrorDetail, invalid } from "../domain/error.ts";
+import type { ErrorDetail } from "../domain/error.ts";
 import { isUuid } from "../domain/id.ts";
 import type { JobSpec } from "../domain/job.ts";
 import type { JobChange } from "../domain/job-fields.ts";
@@ -72,13 +72,4 @@ export async function bindingProblems(
     if (message !== null) details.push({ path, message });
   }
   return details;
-}
-
-/** The database's own word on a group or environment that was deleted while a job that names it was being saved. */
-export function goneMeanwhile(error: unknown): unknown {
-  for (let cause: unknown = error, depth = 0; cause instanceof Error && depth < 4; cause = cause.cause, depth++) {
-    const path = /unknown (environment_id|group_id|on_complete_trigger_workflow)/.exec(cause.message)?.[1];
-    if (path !== undefined) return invalid([{ path, message: "was deleted just now" }]);
-  }
-  return error;
 }

@@ -6,7 +6,6 @@ import type { Job, JobSpec, JobVersion } from "../domain/job.ts";
 import type { Env } from "../env.ts";
 import { type JobUpdate, listUntold, markTold, type StoredJob, selectJob, updateJob } from "../store/jobs.ts";
 import { isUniqueViolation } from "../store/unique.ts";
-import { goneMeanwhile } from "./job-bindings.ts";
 import { configOf, forgetJob } from "./jobs.ts";
 import { slugTaken } from "./slugs.ts";
 
@@ -74,7 +73,7 @@ async function write(
     });
   } catch (error) {
     if (isUniqueViolation(error, "jobs.slug")) throw slugTaken(spec?.slug ?? "");
-    throw goneMeanwhile(error);
+    throw error;
   }
 }
 

@@ -9,7 +9,7 @@ import type { Env } from "../env.ts";
 import * as store from "../store/jobs.ts";
 import { selectProject } from "../store/projects.ts";
 import type { Caller } from "./authorize.ts";
-import { bindingProblems, endpointRules, goneMeanwhile, mayUnbind } from "./job-bindings.ts";
+import { bindingProblems, endpointRules, mayUnbind } from "./job-bindings.ts";
 import { changeJob, newVersionId, nextVersion, tell } from "./job-changes.ts";
 import { NO_SECRETS, openHeaders, resealFor, sealChange } from "./job-secrets.ts";
 import { forgetJob, getVersion } from "./jobs.ts";
@@ -54,12 +54,12 @@ async function insert(
   const clock = clockAfter(spec, timeOf(id));
   return underFreeSlug({ name: spec.name, slug: wantedSlug }, "job", async (slug) => {
     const row = { id, project_id: projectId, version_id: newVersionId(), actor: caller.actorId, at: timeOf(id) };
-    const job = await store
-      .insertJob(env.DB, { ...row, clock, spec: inModelOrder({ ...spec, slug }) })
-      .catch((error) => {
-        throw goneMeanwhile(error);
-      });
-    if (!job) return null;
+    const job = await store.insertJob(env.DB, { ...row, clock, spec: inModelOrder({ ...spec, slug }) });
+    if (!job) {
+      // Not the slug, if what it names was deleted meanwhile.
+      refuse(await bindingProblems(env, projectId, spec, {}));
+      return null;
+    }
     forgetJob(job);
     await tell(env, job);
     return job;

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, isNull, lt, or, type SQL, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, isNull, lt, not, or, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import type { CronClock } from "../domain/cron-clock.ts";
 import type { Job, JobSpec } from "../domain/job.ts";
@@ -92,30 +92,47 @@ const keepVersion = (db: D1Database, id: string, versionId: string, actor: strin
     .onConflictDoNothing();
 
 /**
+ * Whether a job's group and environment are there: they may have been deleted since they were looked up. Undefined for a
+ * job that names neither.
+ */
+const namesWhatIsThere = ({ group_id, environment_id }: JobSpec): SQL | undefined =>
+  and(
+    group_id === null
+      ? undefined
+      : sql`EXISTS (SELECT 1 FROM job_groups g WHERE g.id = ${group_id} AND g.project_id = jobs.project_id)`,
+    environment_id === null
+      ? undefined
+      : sql`EXISTS (SELECT 1 FROM environments e WHERE e.id = ${environment_id} AND e.project_id = jobs.project_id)`,
+  );
+
+/**
  * Writes a job and its first version.
  *
- * @returns the job with this id (which a repeated request finds as it is), or null where the slug is taken.
+ * @returns the job with this id (which a repeated request finds as it is), or null where the slug is taken, or the group or
+ *   environment is not there any more.
  */
 export async function insertJob(db: D1Database, job: NewJob): Promise<StoredJob | null> {
-  await drizzle(db).batch([
-    drizzle(db)
-      .insert(jobs)
-      .values({
-        id: job.id,
-        project_id: job.project_id,
-        ...specColumns(job.spec),
-        ...job.clock,
-        revision: 1,
-        version: 1,
-        version_id: job.version_id,
-        created_by: job.actor,
-        updated_by: job.actor,
-        created_at: job.at,
-        updated_at: job.at,
-      })
-      .onConflictDoNothing(),
-    keepVersion(db, job.id, job.version_id, job.actor, job.at),
-  ]);
+  const orm = drizzle(db);
+  const insert = orm
+    .insert(jobs)
+    .values({
+      id: job.id,
+      project_id: job.project_id,
+      ...specColumns(job.spec),
+      ...job.clock,
+      revision: 1,
+      version: 1,
+      version_id: job.version_id,
+      created_by: job.actor,
+      updated_by: job.actor,
+      created_at: job.at,
+      updated_at: job.at,
+    })
+    .onConflictDoNothing();
+  const keep = keepVersion(db, job.id, job.version_id, job.actor, job.at);
+  const isNamed = namesWhatIsThere(job.spec);
+  if (isNamed) await orm.batch([insert, orm.delete(jobs).where(and(eq(jobs.id, job.id), not(isNamed))), keep]);
+  else await orm.batch([insert, keep]);
   return selectJob(db, job.id);
 }
 
@@ -135,7 +152,7 @@ export interface JobUpdate {
 /**
  * Writes row, version and revision + 1 in one transaction.
  *
- * @returns the job as it is then, or null where somebody else was first.
+ * @returns the job as it is then, or null where somebody else was first: with the job, its group or its environment.
  * @throws what the database throws for a slug that is taken; see `isUniqueViolation`.
  */
 export async function updateJob(db: D1Database, change: JobUpdate): Promise<StoredJob | null> {
@@ -152,7 +169,14 @@ export async function updateJob(db: D1Database, change: JobUpdate): Promise<Stor
       ...(change.paused === undefined ? {} : { paused: change.paused }),
       ...(change.deleted ? { deleted_at: change.at, next_cron_at: null } : {}),
     })
-    .where(and(eq(jobs.id, change.id), eq(jobs.revision, change.from_revision), isNull(jobs.deleted_at)))
+    .where(
+      and(
+        eq(jobs.id, change.id),
+        eq(jobs.revision, change.from_revision),
+        isNull(jobs.deleted_at),
+        version && namesWhatIsThere(version.spec),
+      ),
+    )
     .returning();
   const [rows] = version
     ? await orm.batch([update, keepVersion(db, change.id, version.version_id, change.actor, change.at)])

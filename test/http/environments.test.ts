@@ -1,5 +1,7 @@
 import { beforeAll, describe, expect, test, vi } from "vitest";
+import { clockAfter } from "../../src/domain/cron-clock.ts";
 import type { Env } from "../../src/env.ts";
+import { insertJob, selectJob, updateJob } from "../../src/store/jobs.ts";
 import { type Answer, ask, askWith, bindings, ENDPOINT, newJob, newKey, newProject } from "./ask.ts";
 
 /** Environments (contract 7), and what a job may name of them, from the outside. */
@@ -243,13 +245,34 @@ describe("a job's environment", () => {
         [422, 204],
       ]).toContainEqual([bound.status, deleted.status]);
     }
-    // The database's own law, without the check before it.
-    const job = await newJob(key);
-    const update = bindings.DB.prepare("UPDATE jobs SET environment_id = ? WHERE id = ?").bind(
-      crypto.randomUUID(),
-      job.id,
-    );
-    await expect(update.run()).rejects.toThrow(/unknown environment_id/);
+  });
+
+  test("that was deleted since it was looked up is not named by what is written", async () => {
+    const stored = await selectJob(bindings.DB, (await newJob(key)).id);
+    if (!stored) throw new Error("no job");
+    const foreign = (await newProject()).key;
+    const theirs = await ask("POST", "/v1/environments", { key: foreign, body: { name: "Theirs" } });
+    for (const environment_id of [crypto.randomUUID(), theirs.body.id]) {
+      const spec = { ...stored.current.spec, slug: "never", environment_id };
+      const version = { version: 2, version_id: `ver_${environment_id.slice(0, 8)}`, spec };
+      const at = { actor: "test", at: Date.now() };
+      const update = { id: stored.id, from_revision: stored.revision, version, ...at };
+      expect(await updateJob(bindings.DB, update)).toBeNull();
+      const id = crypto.randomUUID();
+      const job = {
+        id,
+        project_id: project.id,
+        version_id: `ver_${id.slice(0, 8)}`,
+        spec,
+        clock: clockAfter(spec, at.at),
+        ...at,
+      };
+      expect(await insertJob(bindings.DB, job)).toBeNull();
+      const kept = await bindings.DB.prepare("SELECT count(*) AS n FROM job_versions WHERE version_id IN (?, ?)")
+        .bind(version.version_id, job.version_id)
+        .first("n");
+      expect(kept).toBe(0);
+    }
   });
 
   test("goes with its project, when that has no jobs", async () => {
