@@ -1,9 +1,11 @@
 import type { ChildProcess } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { descendants, isAlive, killHard } from "./process-tree.ts";
 import { formatVars, type StateDir, writeSecret } from "./state-dir.ts";
 import { spawnWrangler } from "./wrangler.ts";
+import { movedConfig, readWranglerConfig, type WranglerConfig } from "./wrangler-config.ts";
 
 /** The Worker under `wrangler dev`. */
 export interface LocalWorker {
@@ -38,11 +40,13 @@ export interface LocalWorkerOptions {
 export async function startLocalWorker({ root, port, state, vars, signal }: LocalWorkerOptions): Promise<LocalWorker> {
   signal.throwIfAborted();
   writeSecret(state.varsFile, formatVars(vars));
+  const configFile = join(state.path, "wrangler.json");
+  writeFileSync(configFile, JSON.stringify(localConfig(root, state.path)));
   const log = openSync(state.logFile, "w");
   const child = spawnWrangler(
     root,
     [
-      ...["dev", "--ip", "127.0.0.1", "--port", String(port), "--inspector-port", "0"],
+      ...["dev", "--config", configFile, "--ip", "127.0.0.1", "--port", String(port), "--inspector-port", "0"],
       ...[
         "--persist-to",
         state.path,
@@ -68,6 +72,12 @@ export async function startLocalWorker({ root, port, state, vars, signal }: Loca
   if (await answers(`${worker.url}/health`, family)) return worker;
   await worker.stop();
   throw new Error(`the Worker did not start:\n${worker.logTail()}`);
+}
+
+/** As it is deployed, but untraced: the local runtime's tracing of every call costs more than half of the speed. */
+function localConfig(root: string, folder: string): WranglerConfig {
+  const { observability: _, ...config } = movedConfig(readWranglerConfig(root), root, folder);
+  return config;
 }
 
 /** Wrangler and the processes below it. */

@@ -1,21 +1,9 @@
-import { join, relative } from "node:path";
+import { movedConfig, type WranglerConfig } from "./wrangler-config.ts";
 
 /**
  * A tenant's own deployment, made from the project's `wrangler.toml`: the same Worker, with every resource that holds
  * something under a name of the tenant's own.
  */
-
-/** What of a wrangler configuration is looked at; all of it is kept. */
-export interface WranglerConfig {
-  name: string;
-  main: string;
-  d1_databases?: { binding: string; database_name: string; database_id: string; migrations_dir?: string }[];
-  r2_buckets?: { binding: string; bucket_name: string }[];
-  queues?: { producers?: { queue: string }[]; consumers?: { queue: string; dead_letter_queue?: string }[] };
-  workflows?: { name: string }[];
-  assets?: { directory?: string };
-  [other: string]: unknown;
-}
 
 /** What Cloudflare has to make for it. */
 export interface Resources {
@@ -69,17 +57,15 @@ export function tenantConfig(
   place: { root: string; folder: string },
 ): WranglerConfig {
   const own = (name: string): string => renamed(config.name, tenant, name);
-  const moved = (path: string): string => relative(place.folder, join(place.root, path));
-  const { queues, workflows, assets } = config;
+  const { queues, workflows } = config;
+  const moved = movedConfig(config, place.root, place.folder);
   return {
-    ...config,
+    ...moved,
     name: own(config.name),
-    main: moved(config.main),
-    d1_databases: config.d1_databases?.map((database) => ({
+    d1_databases: moved.d1_databases?.map((database) => ({
       ...database,
       database_name: own(database.database_name),
       database_id: databaseId,
-      migrations_dir: moved(database.migrations_dir ?? "migrations"),
     })),
     r2_buckets: config.r2_buckets?.map((bucket) => ({ ...bucket, bucket_name: own(bucket.bucket_name) })),
     queues: queues && {
@@ -92,6 +78,5 @@ export function tenantConfig(
       })),
     },
     ...(workflows && { workflows: workflows.map((workflow) => ({ ...workflow, name: own(workflow.name) })) }),
-    ...(assets?.directory !== undefined && { assets: { ...assets, directory: moved(assets.directory) } }),
   };
 }

@@ -1,13 +1,11 @@
-import { readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
-import { parse } from "smol-toml";
 import { endSignal } from "./end-signal.ts";
 import { renderTable } from "./table.ts";
-import type { WranglerConfig } from "./tenant-config.ts";
 import { Tenants } from "./tenants.ts";
 import { runWrangler } from "./wrangler.ts";
+import { readWranglerConfig } from "./wrangler-config.ts";
 
 /** `npm run tenant -- create|deploy|migrate|list`. TENANTS_DIR (`.state/tenants`) is where they are kept. */
 
@@ -18,7 +16,7 @@ const tenants = (options: { dryRun?: boolean }): Tenants =>
   new Tenants({
     root,
     folder: resolve(process.env.TENANTS_DIR ?? join(root, ".state", "tenants")),
-    config: parse(readFileSync(join(root, "wrangler.toml"), "utf8")) as unknown as WranglerConfig,
+    config: readWranglerConfig(root),
     wrangler: (args) => runWrangler(root, args, signal),
     say: (line) => console.log(line),
     dryRun: options.dryRun ?? false,

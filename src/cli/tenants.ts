@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatVars, writeSecret } from "./state-dir.ts";
-import { checkName, resourcesOf, tenantConfig, type WranglerConfig } from "./tenant-config.ts";
+import { checkName, resourcesOf, tenantConfig } from "./tenant-config.ts";
+import type { WranglerConfig } from "./wrangler-config.ts";
 
 /** Deployments side by side in one account, one a tenant. What is known of each stands in a folder of its own. */
 
