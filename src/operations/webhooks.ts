@@ -2,6 +2,7 @@ import { notFound } from "../domain/error.ts";
 import { firstIdAt } from "../domain/id.ts";
 import type { WebhookDelivery } from "../domain/webhook.ts";
 import type { Env } from "../env.ts";
+import { selectJob } from "../store/jobs.ts";
 import type { Page } from "../store/scan.ts";
 import {
   type DeliveryFilter,
@@ -49,10 +50,10 @@ export async function retryDelivery(
   now: number,
   project?: string,
 ): Promise<WebhookDelivery> {
-  const { current, project_id } = await homeOf(env, caller, id, WHAT, project);
-  const { type } = await getDelivery(env, caller, id, project);
-  const { webhook_url: url, webhook_secret: secret } = current.spec;
-  const to = type === "batch.finished" || url === null ? null : { url, secret };
+  const { type, job_id, project_id } = await getDelivery(env, caller, id, project);
+  const job = type === "batch.finished" ? null : await selectJob(env.DB, job_id);
+  const url = job?.current.spec.webhook_url ?? null;
+  const to = job === null || url === null ? null : { url, secret: job.current.spec.webhook_secret };
   const delivery = await restartDelivery(env, project_id, id, to, now);
   if (!delivery) throw notFound(WHAT);
   await env.WEBHOOKS.send(ringOf(delivery));
