@@ -66,14 +66,10 @@ const ringOf = ({ project_id, url }: Receiver): WebhookRing => ({ v: 1, project_
 const RECEIVERS_AT_ONCE = 100;
 const RECEIVERS_PER_MINUTE = 5_000;
 
-/** Once a minute: rings that got lost, and what is too old to be kept. It never throws: it must not hold up other work. */
+/** Once a minute: rings for what was not rung for, and forgets what is too old to be kept. */
 export async function tendWebhooks(env: Env, now: number): Promise<void> {
-  try {
-    await ringDueReceivers(env, now);
-    await purgeOldDeliveries(env, now);
-  } catch (error) {
-    console.error(JSON.stringify({ event: "webhooks_not_tended", error: String(error) }));
-  }
+  await ringDueReceivers(env, now);
+  await purgeOldDeliveries(env, now);
 }
 
 /** Rings for whatever is due: rings get lost, and a queue holds none back for a day. */
