@@ -36,11 +36,12 @@ function start(notices: Notice[], slug: string, mapping: Record<string, string> 
 }
 
 /** The workflow runs that are rung for. Those that are too deep in their chain stand in D1 as failed already. */
-export const ringsOf = (notices: readonly Notice[]): WorkflowRing[] => {
-  const ids = notices.flatMap((notice) => {
-    if (notice.kind === "workflow_signal") return notice.workflow_run_ids;
+export const ringsOf = (notices: readonly Notice[]): WorkflowRing[] =>
+  notices.flatMap((notice): WorkflowRing[] => {
+    if (notice.kind === "workflow_signal") {
+      return notice.workflow_run_ids.map((workflow_run_id) => ({ v: 1, workflow_run_id }));
+    }
     if (notice.kind !== "workflow_start") return [];
-    return notice.starts.flatMap(([id, , depth]) => (depth <= MAX_CHAIN_DEPTH ? [id] : []));
+    const begun = notice.starts.filter(([, , depth]) => depth <= MAX_CHAIN_DEPTH);
+    return begun.map(([workflow_run_id]) => ({ v: 1, workflow_run_id, begins: true }));
   });
-  return [...new Set(ids)].map((workflow_run_id) => ({ v: 1, workflow_run_id }));
-};

@@ -1,5 +1,5 @@
 import type { Env } from "../env.ts";
-import { wakeInstance } from "./client.ts";
+import { createInstance, wakeInstance } from "./client.ts";
 import { type WorkflowRing, workflowRingSchema } from "./protocol.ts";
 
 /** Instances woken at once: six connections may be open in one invocation. */
@@ -9,23 +9,29 @@ const RETRY_SECS = 5;
 
 /** The consumer of the queue "workflows". A ring that is lost all the same is made good by the sweeper. */
 export async function handleWorkflowRings(batch: MessageBatch<unknown>, env: Env): Promise<void> {
-  const rings = new Map<string, Message<unknown>[]>();
+  const rings = new Map<string, { ring: WorkflowRing; messages: Message<unknown>[] }>();
   for (const message of batch.messages) {
-    const ring = workflowRingSchema.safeParse(message.body);
-    if (!ring.success) {
+    const read = workflowRingSchema.safeParse(message.body);
+    if (!read.success) {
       console.error(JSON.stringify({ event: "workflow_ring_not_understood" }));
       message.ack();
-    } else rings.set(ring.data.workflow_run_id, [...(rings.get(ring.data.workflow_run_id) ?? []), message]);
+      continue;
+    }
+    const ring = read.data;
+    const known = rings.get(ring.workflow_run_id);
+    if (known) known.messages.push(message);
+    else rings.set(ring.workflow_run_id, { ring, messages: [message] });
   }
-  const all = [...rings];
+  const all = [...rings.values()];
   for (let i = 0; i < all.length; i += PARALLEL) {
-    await Promise.all(all.slice(i, i + PARALLEL).map(([id, messages]) => wake(env, id, messages)));
+    await Promise.all(all.slice(i, i + PARALLEL).map(({ ring, messages }) => answer(env, ring, messages)));
   }
 }
 
-async function wake(env: Env, id: WorkflowRing["workflow_run_id"], messages: Message<unknown>[]): Promise<void> {
+async function answer(env: Env, { workflow_run_id: id, begins }: WorkflowRing, messages: Message<unknown>[]) {
   try {
-    await wakeInstance(env, id);
+    if (begins) await createInstance(env, id);
+    else await wakeInstance(env, id);
     for (const message of messages) message.ack();
   } catch (error) {
     console.error(JSON.stringify({ event: "workflow_run_not_woken", workflow_run_id: id, error: String(error) }));

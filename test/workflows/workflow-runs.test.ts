@@ -4,8 +4,8 @@ import { callsOf, newWorld, shape } from "./world.ts";
 
 /** Workflow runs from end to end: real instances, coordinators, queues, D1 and HTTP. */
 
-describe("a diamond", () => {
-  test("runs from top to bottom, each step with what the others left", async () => {
+describe.concurrent("a diamond", () => {
+  test.concurrent("runs from top to bottom, each step with what the others left", async () => {
     const w = await newWorld();
     const echo = await w.job("/echo");
     const big = await w.job("/json-int20");
@@ -57,7 +57,7 @@ describe("a diamond", () => {
     expect(await callsOf(run.steps.map((s) => s.run_id))).toEqual([1, 1, 1, 1]);
   });
 
-  test("with a failing branch ends as its policy says", async () => {
+  test.concurrent("with a failing branch ends as its policy says", async () => {
     const w = await newWorld();
     const ok = await w.job("/ok");
     const bad = await w.job("/status/500");
@@ -101,7 +101,7 @@ const raw = async (key: string, path: string): Promise<Response> => {
   );
 };
 
-test("conditions choose a branch, and a join behind them runs all the same", async () => {
+test.concurrent("conditions choose a branch, and a join behind them runs all the same", async () => {
   const w = await newWorld();
   const echo = await w.job("/echo");
   const workflow = await w.workflow([
@@ -131,7 +131,7 @@ test("conditions choose a branch, and a join behind them runs all the same", asy
   expect(run.status).toBe("completed");
 });
 
-test("a step that cannot be triggered fails, and says why", async () => {
+test.concurrent("a step that cannot be triggered fails, and says why", async () => {
   const w = await newWorld();
   const strict = await w.job("/ok", { payload_schema: { type: "object", required: ["id"] } });
   const workflow = await w.workflow([{ step_ref: "a", job: strict }]);
@@ -141,7 +141,7 @@ test("a step that cannot be triggered fails, and says why", async () => {
   expect(run.steps[0]?.run_id).toBeNull();
 });
 
-test("a step sleeps before it begins", async () => {
+test.concurrent("a step sleeps before it begins", async () => {
   const w = await newWorld();
   const ok = await w.job("/ok");
   const workflow = await w.workflow([
@@ -156,7 +156,7 @@ test("a step sleeps before it begins", async () => {
   expect(Date.parse(b.created_at) - Date.parse(a.finished_at)).toBeGreaterThanOrEqual(2_000);
 });
 
-test("results and payloads beyond 32 KiB go from step to step", async () => {
+test.concurrent("results and payloads beyond 32 KiB go from step to step", async () => {
   const w = await newWorld();
   const big = await w.job("/big?bytes=100000&type=json");
   const echo = await w.job("/echo");
@@ -174,7 +174,7 @@ test("results and payloads beyond 32 KiB go from step to step", async () => {
   expect([listed.payload, listed.steps.map((s: { result: unknown }) => s.result)]).toEqual([null, [null, null]]);
 });
 
-test("a cancel in the middle ends it at once, with the runs of its steps, and nothing new begins", async () => {
+test.concurrent("a cancel in the middle ends it at once, with the runs of its steps, and nothing new begins", async () => {
   const w = await newWorld();
   const ok = await w.job("/ok");
   const hangs = await w.job("/hang", { timeout_secs: 60 });
@@ -202,7 +202,7 @@ test("a cancel in the middle ends it at once, with the runs of its steps, and no
   await vi.waitFor(async () => expect((await stepsRun()).sort()).toEqual(["a", "b"]), { timeout: 5_000 });
 });
 
-test("a workflow is started once for an Idempotency-Key, and its runs are listed by workflow and status", async () => {
+test.concurrent("a workflow is started once for an Idempotency-Key, and its runs are listed by workflow and status", async () => {
   const w = await newWorld();
   const ok = await w.job("/ok");
   const bad = await w.job("/status/400");
@@ -225,7 +225,7 @@ test("a workflow is started once for an Idempotency-Key, and its runs are listed
   expect((await ask("POST", `/v1/workflow-runs/${first.id}/cancel`, { key: other.key, body: {} })).status).toBe(404);
 });
 
-test("a workflow whose job is gone does not start, and one whose job was made anew does", async () => {
+test.concurrent("a workflow whose job is gone does not start, and one whose job was made anew does", async () => {
   const w = await newWorld();
   const slug = await w.job("/ok");
   const workflow = await w.workflow([{ step_ref: "a", job: slug }]);
