@@ -4,7 +4,7 @@ import { ledgerId } from "../domain/id.ts";
 import type { Job } from "../domain/job.ts";
 import type { RunStatus } from "../domain/run.ts";
 import type { Env } from "../env.ts";
-import { runStatuses } from "../store/run-statuses.ts";
+import { endedStatuses } from "./ended-statuses.ts";
 
 /** Answers list what became of each item up to this many. */
 export const MAX_RESULTS = 1000;
@@ -73,10 +73,10 @@ export class BulkTally {
     return { results: this.results, results_truncated: this.results === null };
   }
 
-  /** Earlier runs that the ledger has forgotten are in the copy: one query a chunk. */
+  /** Earlier runs that the ledger has forgotten are in the copy, or will be in a moment: one query a chunk. */
   private async forgottenStatuses(outcomes: readonly ItemOutcome[]): Promise<Map<string, RunStatus>> {
     const ids = outcomes.flatMap((o) => (o.o === "duplicate" && o.status === null && o.of !== "" ? [o.of] : []));
-    return ids.length === 0 ? new Map() : runStatuses(this.env, this.job.project_id, ids);
+    return ids.length === 0 ? new Map() : endedStatuses(this.env, this.job, ids);
   }
 
   private result(index: number, outcome: ItemOutcome, statuses: Map<string, RunStatus>): ItemResult {

@@ -5,8 +5,8 @@ import type { RefusedItem } from "../domain/item.ts";
 import type { Job } from "../domain/job.ts";
 import type { RunStatus, WaitingFor } from "../domain/run.ts";
 import type { Env } from "../env.ts";
-import { runStatuses } from "../store/run-statuses.ts";
 import { askFor, type Origin } from "./bulk-accept.ts";
+import { endedStatuses } from "./ended-statuses.ts";
 import { JobJudge } from "./job-judge.ts";
 import { payloadHash } from "./payload-hash.ts";
 
@@ -95,7 +95,7 @@ async function fateOf(
     }
     case "duplicate": {
       const { of } = outcome;
-      const status = outcome.status ?? (await runStatuses(env, job.project_id, [of])).get(of) ?? null;
+      const status = outcome.status ?? (await endedStatuses(env, job, [of])).get(of) ?? null;
       return { outcome: "duplicate", id: of, status, waitingFor: null, earliestStartAt: null };
     }
     case "rejected":

@@ -1,5 +1,9 @@
+import { createExecutionContext } from "cloudflare:test";
 import { beforeAll, describe, expect, test } from "vitest";
-import { ADMIN, ask, newKey, newProject } from "../ask.ts";
+import { requireScope } from "../../../src/http/auth.ts";
+import { newApp } from "../../../src/http/context.ts";
+import { endOf } from "../../../src/http/kernel/waiting.ts";
+import { ADMIN, ask, bindings, newKey, newProject, requestOf } from "../ask.ts";
 import { call } from "../run-world.ts";
 import { ABSENT, type KernelWorld, newKernelWorld, refusal } from "./kernel-world.ts";
 
@@ -290,4 +294,17 @@ describe("others", () => {
       expect((await world.send("GET", `/apps?${query}`)).body).toEqual([]);
     }
   });
+});
+
+test("a synchronous one is waited for so long and no longer", async () => {
+  await world.action("hang", "/hang");
+  const { body } = await world.invoke("hang", { async: true });
+  const waiting = newApp();
+  waiting.get("/:id", requireScope("runs:read"), async (c) =>
+    c.text((await endOf(c, c.req.param("id"), 100)).run.status),
+  );
+  const request = requestOf("GET", `/${body.id}`, { key: world.key });
+  const status = await (await waiting.fetch(request, bindings, createExecutionContext())).text();
+  expect(["queued", "dequeued", "executing"]).toContain(status);
+  await world.send("PATCH", `/invocations/${body.id}`, { status: "failed" });
 });
