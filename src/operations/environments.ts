@@ -4,6 +4,7 @@ import { isUuid, timeOf } from "../domain/id.ts";
 import type { Sealed } from "../domain/job.ts";
 import { covers } from "../domain/scope.ts";
 import { variableAad } from "../domain/secret.ts";
+import { sameValue } from "../domain/version.ts";
 import type { Env } from "../env.ts";
 import * as store from "../store/environments.ts";
 import { selectProject } from "../store/projects.ts";
@@ -94,6 +95,8 @@ export async function updateEnvironment(
     if (!present) throw notFound("environment");
     const { name = present.name, slug = present.slug } = change;
     const variables = change.variables ? await changed(env, present, change.variables) : present.variables;
+    const isSame = name === present.name && slug === present.slug && sameValue(variables, present.variables);
+    if (isSame) return present;
     try {
       const row = await store.updateEnvironment(env.DB, present, { name, slug, variables, updated_at: now });
       if (row) return row;

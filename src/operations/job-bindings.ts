@@ -32,8 +32,9 @@ const NAMING_FIELDS = [
   "on_complete_trigger_workflow" as const,
 ];
 
-/** Whether a change touches what a job names; others need not look it up. */
-export const mayUnbind = (change: JobChange): boolean => NAMING_FIELDS.some((field) => change[field] !== undefined);
+/** Whether a change is about what a job names; others need not look it up. */
+export const touchesBindings = (change: JobChange): boolean =>
+  NAMING_FIELDS.some((field) => change[field] !== undefined);
 
 /**
  * Fields that name what is not there, or is another project's: workflow, group, environment, and variables of it. What is no id at

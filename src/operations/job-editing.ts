@@ -9,7 +9,7 @@ import type { Env } from "../env.ts";
 import * as store from "../store/jobs.ts";
 import { selectProject } from "../store/projects.ts";
 import type { Caller } from "./authorize.ts";
-import { bindingProblems, endpointRules, mayUnbind } from "./job-bindings.ts";
+import { bindingProblems, endpointRules, touchesBindings } from "./job-bindings.ts";
 import { changeJob, newVersionId, nextVersion, tell } from "./job-changes.ts";
 import { NO_SECRETS, openHeaders, resealFor, sealChange } from "./job-secrets.ts";
 import { forgetJob, getVersion } from "./jobs.ts";
@@ -95,7 +95,7 @@ export function editJob(
     const before = present.current.spec;
     const plain = { ...before, ...wanted, ...secretsOf(before) };
     const problems = [...problemsOf(env, present.project_id, wanted), ...jobProblems(plain)];
-    if (mayUnbind(wanted)) {
+    if (touchesBindings(wanted)) {
       const headers = await openHeaders(env, present.id, before, wanted.endpoint_headers);
       problems.push(...(await bindingProblems(env, present.project_id, plain, headers)));
     }

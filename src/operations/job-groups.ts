@@ -66,6 +66,7 @@ export async function updateGroup(
   change: { name?: string; slug?: string; description?: string | null },
   now: number,
 ): Promise<JobGroup> {
+  if (Object.keys(change).length === 0) return group;
   try {
     const row = await store.updateGroup(env.DB, group.id, { ...change, updated_at: now });
     if (!row) throw notFound("group");

@@ -1,6 +1,6 @@
 import { and, desc, eq, lt } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
-import { type JobUsers, usersOf } from "./job-users.ts";
+import { deleteUnlessUsed, type JobUsers } from "./job-users.ts";
 import { environments } from "./schema.ts";
 
 /** Times are Unix milliseconds; variables stand in it sealed. */
@@ -59,13 +59,5 @@ export async function updateEnvironment(
 }
 
 /** Deletes an environment that no job uses; answers the jobs that do. */
-export async function deleteEnvironment(db: D1Database, id: string): Promise<JobUsers> {
-  await db
-    .prepare(
-      `DELETE FROM environments WHERE id = ?1
-         AND NOT EXISTS (SELECT 1 FROM jobs WHERE environment_id = ?1 AND deleted_at IS NULL)`,
-    )
-    .bind(id)
-    .run();
-  return usersOf(db, "environment_id", id);
-}
+export const deleteEnvironment = (db: D1Database, id: string): Promise<JobUsers> =>
+  deleteUnlessUsed(db, "environments", id);

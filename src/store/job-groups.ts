@@ -1,6 +1,6 @@
 import { and, desc, eq, lt } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
-import { type JobUsers, usersOf } from "./job-users.ts";
+import { deleteUnlessUsed, type JobUsers } from "./job-users.ts";
 import { jobGroups } from "./schema.ts";
 
 /** Times are Unix milliseconds. */
@@ -46,16 +46,7 @@ export async function updateGroup(
 }
 
 /** Deletes a group that no job is in; answers the jobs that are. */
-export async function deleteGroup(db: D1Database, id: string): Promise<JobUsers> {
-  await db
-    .prepare(
-      `DELETE FROM job_groups WHERE id = ?1
-         AND NOT EXISTS (SELECT 1 FROM jobs WHERE group_id = ?1 AND deleted_at IS NULL)`,
-    )
-    .bind(id)
-    .run();
-  return usersOf(db, "group_id", id);
-}
+export const deleteGroup = (db: D1Database, id: string): Promise<JobUsers> => deleteUnlessUsed(db, "job_groups", id);
 
 /** Pauses or resumes every job of a group that is not so already; their coordinators have to be told. Answers how many. */
 export async function pauseGroup(

@@ -142,6 +142,38 @@ describe("a job in an environment", () => {
   });
 });
 
+test("no secret of a call stands in its run or in a log, however the call ends", async () => {
+  const lines: unknown[] = [];
+  const spies = (["log", "error", "warn", "info"] as const).map((level) =>
+    vi.spyOn(console, level).mockImplementation((...args) => void lines.push(args)),
+  );
+  try {
+    const environment = await made("/v1/environments", { name: "Secret", variables: { TOKEN: "hush-token" } });
+    const fields = {
+      environment_id: environment.id,
+      endpoint_headers: { Authorization: "hush-header {{env.TOKEN}}" },
+      endpoint_signing_secret: "hush-signing-secret-of-some-length",
+      max_attempts: 1,
+      timeout_secs: 1,
+    };
+    // Nobody listens, nobody answers, somebody refuses, a service breaks.
+    const urls = [
+      "http://127.0.0.1:1025/{{env.TOKEN}}",
+      `${zoo}/hang?t={{env.TOKEN}}`,
+      `${zoo}/status/500?t={{env.TOKEN}}`,
+    ];
+    const jobs = await Promise.all(
+      [...urls, "service://billing/throw?t={{env.TOKEN}}"].map((endpoint_url) => newJob({ ...fields, endpoint_url })),
+    );
+    const ended = await Promise.all(jobs.map((job) => run(job)));
+    expect(ended.map((r) => r.error.class)).toEqual(["connection", "timeout", "server", "connection"]);
+    const shown = JSON.stringify([jobs, ended, (await ask("GET", "/v1/runs", { key })).body, lines]);
+    expect(shown).not.toContain("hush");
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+});
+
 describe("a signed call", () => {
   const payload = '{"n":12345678901234567890,"text":"h\\u00e9llo 🎉 é"}';
 

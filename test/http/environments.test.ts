@@ -141,6 +141,9 @@ describe("variables", () => {
     expect(changed.body.variables).toEqual({ A: "1", B: "2", D: "4" });
     const after = JSON.parse(JSON.parse(await stored(id)).variables);
     expect([after.A, after.B]).toEqual([before.A, before.B]);
+    const unchanged = await stored(id);
+    await patch(id, { variables: { A: "1", B: null, D: "4" } });
+    expect(await stored(id)).toBe(unchanged);
     expect(paths(await patch(id, { variables: { NEW: null } }))).toEqual(["variables.NEW"]);
     expect((await patch(id, { variables: {} })).body.variables).toEqual({});
   });
