@@ -2,6 +2,7 @@ import type { z } from "@hono/zod-openapi";
 import type { ApiKeyRoutes } from "./routes/api-keys.ts";
 import type { BatchOperationRoutes } from "./routes/batch-operations.ts";
 import type { BatchResultRoutes } from "./routes/batch-results.ts";
+import type { BatchRetryRoutes } from "./routes/batch-retry.ts";
 import type { EnvironmentRoutes } from "./routes/environments.ts";
 import type { EventRoutes } from "./routes/events.ts";
 import type { HealthRoutes } from "./routes/health.ts";
@@ -27,6 +28,7 @@ export type ApiRoutes =
   | ApiKeyRoutes
   | BatchOperationRoutes
   | BatchResultRoutes
+  | BatchRetryRoutes
   | EnvironmentRoutes
   | EventRoutes
   | HealthRoutes

@@ -9,6 +9,7 @@ import { registerSecurity } from "./openapi.ts";
 import { registerApiKeys } from "./routes/api-keys.ts";
 import { registerBatchOperations } from "./routes/batch-operations.ts";
 import { registerBatchResults } from "./routes/batch-results.ts";
+import { registerBatchRetry } from "./routes/batch-retry.ts";
 import { registerEnvironments } from "./routes/environments.ts";
 import { registerEvents } from "./routes/events.ts";
 import { registerHealth } from "./routes/health.ts";
@@ -78,6 +79,7 @@ export function createApp(): App {
   registerTriggers(app);
   registerBatchOperations(app);
   registerBatchResults(app);
+  registerBatchRetry(app);
   registerEvents(app);
   registerWorkflows(app);
   registerWorkflowRuns(app);

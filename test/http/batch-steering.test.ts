@@ -150,3 +150,34 @@ describe("a finished batch", () => {
     }
   });
 });
+
+describe("retry-failed", () => {
+  test("makes a new batch of what failed, and tells what it is a retry of", async () => {
+    const job = await anyJob("/flaky?fail=1&status=500");
+    const id = await bulk(job.id, numbered(3));
+    expect(refusal(await steer(id, "retry-failed"))).toEqual([409, "conflict", "false"]);
+    const first = await finished(id);
+    expect(first).toMatchObject({ status: "failed", failed_count: 3, retry_of: null });
+    const retry = await steer(id, "retry-failed");
+    expect(retry.status).toBe(201);
+    expect(retry.body).toMatchObject({ total: 3, created: 3, duplicates: 0, rejected: 0, results_truncated: false });
+    expect(retry.body.results.map((r: { index: number; outcome: string }) => [r.index, r.outcome])).toEqual([
+      [0, "created"],
+      [1, "created"],
+      [2, "created"],
+    ]);
+    expect(await finished(retry.body.batch_id)).toMatchObject({ retry_of: id, created_count: 3 });
+    expect(await read(id)).toEqual(first);
+
+    // Once under one key; and nothing where nothing failed.
+    const headers = { "Idempotency-Key": `again-${id}` };
+    const once = await ask("POST", `${PATH}/${id}/retry-failed`, { key, headers });
+    const twice = await ask("POST", `${PATH}/${id}/retry-failed`, { key, headers });
+    expect([once.status, twice.body, twice.headers.get("Idempotency-Replayed")]).toEqual([201, once.body, "true"]);
+    const fine = await bulk((await anyJob("/ok")).id, numbered(2));
+    await finished(fine);
+    expect(refusal(await steer(fine, "retry-failed"))).toEqual([409, "conflict", "false"]);
+    const stranger = await newProject();
+    expect((await ask("POST", `${PATH}/${id}/retry-failed`, { key: stranger.key })).status).toBe(404);
+  });
+});

@@ -325,6 +325,16 @@ test("a success of every route fits the document", async () => {
   await use("POST /v1/runs/bulk-replay", [], { body: { run_ids: [run.id, ABSENT] } });
   await use("DELETE /v1/runs/{id}", [replayed.id]);
   await use("POST /v1/batch-operations/{id}/cancel", [batch.batch_id]);
+  // It fails by expiring.
+  const doomed = await use("POST /v1/jobs/{job}/trigger-bulk", [job.id], { body: { items: [{ ttl_secs: 1 }] } });
+  await vi.waitFor(
+    async () => {
+      const { body } = await ask("GET", `/v1/batch-operations/${doomed.batch_id}`, { key: project.key });
+      expect(body.finished_at).not.toBeNull();
+    },
+    { timeout: 20_000 },
+  );
+  await use("POST /v1/batch-operations/{id}/retry-failed", [doomed.batch_id]);
   await use("GET /v1/batch-operations/{id}/events", [batch.batch_id]);
   await use("GET /v1/runs/{id}/events", [run.id]);
   await use("GET /v1/batch-operations/{id}/results", [batch.batch_id]);

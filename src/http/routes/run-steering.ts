@@ -1,16 +1,11 @@
 import { createRoute } from "@hono/zod-openapi";
-import type { Context } from "hono";
-import { decodeCursor, encodeCursor, hashFilters } from "../../domain/cursor.ts";
-import { newTraceparent, parseTraceparent } from "../../domain/traceparent.ts";
 import { cancelBatch } from "../../operations/batches.ts";
-import { type ReplayContext, replayRun, replayRuns } from "../../operations/replay.ts";
-import { replaySelection, type Selection } from "../../operations/replay-sweep.ts";
+import { replayRun, replayRuns } from "../../operations/replay.ts";
+import { BEHIND_REQUEST_MS, carryOn, replaySelection } from "../../operations/replay-sweep.ts";
 import { cancelRun, cancelRuns, cancelWhere } from "../../operations/run-steering.ts";
 import { creates, secured, writes } from "../auth.ts";
-import type { App, AppEnv } from "../context.ts";
-import { idempotencyKeyOf } from "../idempotency.ts";
-import { BY_ID } from "../list.ts";
-import { BY_INDEX } from "../scanned-list.ts";
+import type { App } from "../context.ts";
+import { replayContext } from "../replay-context.ts";
 import { errors, idParam, json, jsonBody, projectQuery } from "../wire/common.ts";
 import { rawJson } from "../wire/raw-json.ts";
 import {
@@ -85,8 +80,8 @@ const bulkReplay = createRoute({
   summary: "Replay many runs",
   description:
     "Exactly one of `run_ids` (200, a result each), `batch_id` (its failed, timed_out, crashed and expired runs) and `job_id` " +
-    "with a terminal `status`. The latter two answer 202: the replays are a new batch operation, named by `operation_id`. " +
-    "One request replays up to 10,000 runs, newest first; where `has_more` says so, send it again with `cursor`.",
+    "with a terminal `status`. The latter two answer 202: the replays are a new batch operation, named by `operation_id`, " +
+    "which takes them in behind the request, however many.",
   ...creates("runs:write"),
   request: { body: jsonBody(bulkReplayBody) },
   responses: {
@@ -96,19 +91,6 @@ const bulkReplay = createRoute({
   },
 });
 
-function replayContext(c: Context<AppEnv>, project: string | undefined): ReplayContext {
-  const traceparent = c.req.header("traceparent");
-  return {
-    requestId: idempotencyKeyOf(c) === null ? null : c.var.creationId,
-    traceparent:
-      traceparent !== undefined && parseTraceparent(traceparent)
-        ? traceparent
-        : newTraceparent(crypto.getRandomValues(new Uint8Array(24))),
-    project,
-  };
-}
-
-/** What the typed client is typed by. */
 export type RunSteeringRoutes = typeof cancel | typeof remove | typeof replay | typeof bulkCancel | typeof bulkReplay;
 
 export function registerRunSteering(app: App): void {
@@ -141,24 +123,13 @@ export function registerRunSteering(app: App): void {
   });
 
   app.openapi(bulkReplay, async (c) => {
-    const { target, project_id, cursor } = c.req.valid("json");
+    const { target, project_id } = c.req.valid("json");
     const { env } = c;
     const { caller } = c.var;
     const context = replayContext(c, project_id);
     if ("run_ids" in target) return c.json({ data: await replayRuns(env, caller, target.run_ids, context) }, 200);
-    return c.json(await sweep(c, target, context, cursor), 202);
+    const begun = await replaySelection(env, caller, target, context);
+    if (!begun.isDone) c.executionCtx.waitUntil(carryOn(env, begun.operationId, Date.now() + BEHIND_REQUEST_MS));
+    return c.json({ operation_id: begun.operationId }, 202);
   });
-}
-
-async function sweep(c: Context<AppEnv>, target: Selection, context: ReplayContext, cursor: string | undefined) {
-  const filterHash = hashFilters({ list: "bulk-replay", ...target });
-  const { isKey } = "batch_id" in target ? BY_INDEX : BY_ID;
-  const after = cursor === undefined ? null : decodeCursor(cursor, filterHash, isKey);
-  const done = await replaySelection(c.env, c.var.caller, target, context, after);
-  return {
-    operation_id: done.operationId,
-    replayed_count: done.replayed,
-    has_more: done.next !== null,
-    next_cursor: done.next === null ? null : encodeCursor({ after: done.next, filterHash }),
-  };
 }

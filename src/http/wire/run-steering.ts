@@ -13,7 +13,6 @@ export type BulkTarget = { run_ids: string[] } | { batch_id: string } | { job_id
 export interface BulkRequest {
   target: BulkTarget;
   project_id?: string;
-  cursor?: string;
 }
 
 const id = () => z.string().toLowerCase().pipe(z.uuid("expected a UUID")).openapi({ type: "string", format: "uuid" });
@@ -45,7 +44,6 @@ type Fields = {
   job_id?: string;
   status?: RunStatus;
   project_id?: string;
-  cursor?: string;
 };
 
 /** Exactly one of `run_ids`, `batch_id`, and `job_id` with `status`. */
@@ -60,7 +58,6 @@ function toRequest(body: Fields, ctx: z.RefinementCtx): BulkRequest {
   const [first, second] = named;
   if (second !== undefined) return issue(second, `cannot be given beside ${first}`);
   if (job_id === undefined && status !== undefined) return issue("status", "goes with job_id only");
-  if (run_ids !== undefined && rest.cursor !== undefined) return issue("cursor", "does not go with run_ids");
   if (run_ids !== undefined) return { ...rest, target: { run_ids } };
   if (batch_id !== undefined) return { ...rest, target: { batch_id } };
   if (job_id === undefined || status === undefined) return issue("status", "is required with job_id");
@@ -69,12 +66,7 @@ function toRequest(body: Fields, ctx: z.RefinementCtx): BulkRequest {
 
 export const bulkCancelBody = strictObject(shape).transform(toRequest).openapi("BulkCancel");
 
-export const bulkReplayBody = strictObject({
-  ...shape,
-  cursor: z.string().optional().openapi({ description: "`next_cursor` of the request before." }),
-})
-  .transform(toRequest)
-  .openapi("BulkReplay");
+export const bulkReplayBody = strictObject(shape).transform(toRequest).openapi("BulkReplay");
 
 export const steerResults = z
   .object({
@@ -100,10 +92,5 @@ export const steerResults = z
 export const cancelOperation = z.object({ operation_id: z.string() }).openapi("BulkCancelOperation");
 
 export const replayOperation = z
-  .object({
-    operation_id: uuid().openapi({ description: "The batch operation that holds the new runs." }),
-    replayed_count: z.int(),
-    has_more: z.boolean().openapi({ description: "More runs match than one request replays." }),
-    next_cursor: z.string().nullable().openapi({ description: "Send it as `cursor` to replay the rest." }),
-  })
+  .object({ operation_id: uuid().openapi({ description: "The batch operation that holds the new runs." }) })
   .openapi("BulkReplayOperation");
