@@ -115,6 +115,8 @@ export function createClient(options: ClientOptions) {
       update: (id: string, body: BatchChange, o?: CallOptions) =>
         call("PATCH /v1/batch-operations/{id}", { params: { id }, body }, o),
       cancel: (id: string, o?: CallOptions) => call("POST /v1/batch-operations/{id}/cancel", { params: { id } }, o),
+      pause: (id: string, o?: CallOptions) => call("POST /v1/batch-operations/{id}/pause", { params: { id } }, o),
+      resume: (id: string, o?: CallOptions) => call("POST /v1/batch-operations/{id}/resume", { params: { id } }, o),
       items: (id: string, filter: { outcome?: BatchItem["outcome"] } = {}) =>
         rowsOf<BatchItem>((cursor) =>
           call("GET /v1/batch-operations/{id}/items", { params: { id }, query: { ...filter, cursor } }),
@@ -140,6 +142,13 @@ export function createClient(options: ClientOptions) {
 
     runs: {
       list: (filter: RunFilter = {}) => rowsOf((cursor) => call("GET /v1/runs", { query: { ...filter, cursor } })),
+      listOfJob: (job: string, filter: RunFilter = {}) =>
+        rowsOf((cursor) => call("GET /v1/jobs/{job}/runs", { params: { job }, query: { ...filter, cursor } })),
+      /** One page, newest first. */
+      listPage: (query: RunFilter = {}, job?: string) =>
+        job === undefined
+          ? call("GET /v1/runs", { query })
+          : call("GET /v1/jobs/{job}/runs", { params: { job }, query }),
       get: (id: string, o?: CallOptions) => call("GET /v1/runs/{id}", { params: { id } }, o),
       cancel: (id: string, o?: CallOptions) => call("POST /v1/runs/{id}/cancel", { params: { id } }, o),
       replay: (id: string, o?: CallOptions) => call("POST /v1/runs/{id}/replay", { params: { id } }, o),

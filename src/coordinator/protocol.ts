@@ -32,11 +32,6 @@ export interface JobConfig {
   current: JobVersion;
 }
 
-export type ConfigureAnswer =
-  | { kind: "configured"; revision: number }
-  /** Nothing is changed yet: there are versions before this one that it was never told, from this one on. */
-  | { kind: "versions_missing"; from: number };
-
 // ---------------------------------------------------------------------------------------------- accepting
 
 /** One valid item, as the rules left it; a replay names the run that it repeats. */
@@ -309,8 +304,7 @@ export interface LaneHealth {
 
 /** The Durable Object's methods. Each is one transaction, or a read. */
 export interface CoordinatorApi {
-  /** `between`: versions that the coordinator has asked for. */
-  configure(config: JobConfig, between?: JobVersion[]): Promise<ConfigureAnswer>;
+  configure(config: JobConfig): Promise<{ kind: "configured"; revision: number }>;
   accept(request: AcceptRequest): Promise<AcceptAnswer>;
   fireCron(request: CronRequest): Promise<CronAnswer>;
   openBatch(request: OpenBatchRequest): Promise<OpenBatchAnswer>;

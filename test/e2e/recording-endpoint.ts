@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 
 /** One call as the endpoint saw it. Times are Unix milliseconds with a fraction. */
@@ -30,7 +31,7 @@ export interface RecordingEndpoint {
 }
 
 export async function startRecording(): Promise<RecordingEndpoint> {
-  const thread = new Worker(new URL("./recording-server.ts", import.meta.url), { execArgv: [] });
+  const thread = new Worker(join(import.meta.dirname, "recording-server.ts"), { execArgv: [] });
   const [port] = (await once(thread, "message")) as [number];
   const url = `http://127.0.0.1:${port}`;
   const get = async <T>(path: string): Promise<T> => (await (await fetch(url + path)).json()) as T;
