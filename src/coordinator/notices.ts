@@ -22,7 +22,7 @@ import { announceToWorkflows, ringsOf } from "./workflow-notices.ts";
  * 2. here: raise it in `announceRun` or `announceBatch`, which run once for each end, whatever the path to it; and ring for
  *    it in `ring`.
  * 3. `store/notices`: the statement that inserts it, `ON CONFLICT DO NOTHING`: any number of arrivals is one.
- * 4. `operations/sweeper`: a bounded, indexed look for what was not rung for.
+ * 4. `schedule/minute`: a duty that looks for what was not rung for, bounded and by an index.
  */
 
 /** A run has ended. `record` is its row, bodies beyond the inline size left out. */
