@@ -125,9 +125,20 @@ export const jobShape = {
   slug: slugField,
   description: text(0, 2000).nullable(),
   tags: tagsField,
-  cron: z.string().nullable().describe("Five fields: minute, hour, day of month, month, day of week (0 to 6)."),
+  cron: z
+    .string()
+    .nullable()
+    .describe(
+      "Five fields: minute, hour, day of month, month, day of week (0 to 6, Sunday is 0, or names). A fixed hour that a time " +
+        "change skips runs at the next valid minute, one that it repeats runs once; `*` and `*/n` hours follow real time. Of " +
+        "minutes missed (an outage, a pause, disabled, a closed window) the latest one runs.",
+    ),
   timezone: z.string().describe("An IANA time zone, for `cron` and `execution_window_cron`."),
-  cron_overlap_policy: z.enum(["allow", "skip", "cancel_running"]),
+  cron_overlap_policy: z
+    .enum(["allow", "skip", "cancel_running"])
+    .describe(
+      "While a run of the job's cron lives, waiting or executing: make another, make none, or cancel it first.",
+    ),
   payload_schema: z
     .unknown()
     .describe("JSON Schema 2020-12 for payloads; at most 32 levels deep, no remote `$ref`, patterns in RE2 syntax."),
@@ -188,8 +199,13 @@ export const jobShape = {
       "That workflow's payload: names, each with a path such as `result.user.id` that starts at result, payload, metadata or " +
         "run, else is taken from the result. What is missing is null. Null: the payload is the result.",
     ),
-  version_policy: z.enum(["pin", "latest", "minor"]),
-  backwards_compatible: z.boolean(),
+  version_policy: z
+    .enum(["pin", "latest", "minor"])
+    .describe(
+      "What a run that waits or retries uses: the version it was triggered with, the newest, or the newest that an unbroken " +
+        "line of `backwards_compatible` versions reaches from there.",
+    ),
+  backwards_compatible: z.boolean().describe("With the version before this one, for `minor`."),
 } as const;
 
 /** Shown, never set. */

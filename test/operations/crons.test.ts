@@ -229,6 +229,18 @@ describe("of the minutes that were missed the latest runs", () => {
   });
 });
 
+test("a job saved before crons fired is looked at after the upgrade", async () => {
+  const job = await cronJob();
+  await bindings.DB.prepare("UPDATE jobs SET cron_since = NULL, next_cron_at = NULL WHERE id = ?").bind(job.id).run();
+  await tick(minute(0));
+  expect(await firedOf(job)).toEqual([]);
+  const { TEST_MIGRATIONS } = bindings as unknown as { TEST_MIGRATIONS: { name: string; queries: string[] }[] };
+  const queries = TEST_MIGRATIONS.find(({ name }) => name === "0002_cron.sql")?.queries ?? [];
+  await bindings.DB.prepare(queries[queries.length - 1] ?? "").run();
+  await tick(minute(1));
+  expect(await firedOf(job)).toEqual([minute(1)]);
+});
+
 test("another schedule begins anew, none ends it, and a restored one counts from then on", async () => {
   const job = await cronJob({ cron: "0 0 1 1 *", timezone: "Europe/Berlin" });
   const clock = async () =>
