@@ -19,7 +19,6 @@ export const kernelFailures = createMiddleware<AppEnv>(async (c, next) => {
 });
 
 export function registerKernel(app: App): void {
-  // Before what has an id in its path.
   registerBatchJobs(app);
   registerInvocations(app);
   registerInvocationList(app);

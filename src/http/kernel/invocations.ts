@@ -64,7 +64,7 @@ const get = createRoute({
   responses: { 200: json(invocation, "The invocation"), ...kernelErrors(404) },
 });
 
-/** What is cancelled here: its status becomes `failed`. */
+/** How clients end an invocation or a batch job: by cancelling it. */
 export const endBody = strictObject({
   status: z.enum(["succeeded", "failed"]).openapi({ description: "`failed` cancels; `succeeded` is refused." }),
   output: z.string().optional().openapi({

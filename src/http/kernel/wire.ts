@@ -111,6 +111,7 @@ export interface Bodies {
   result: string | null;
 }
 
+/** Why an invocation failed, where its run has no error that says so. */
 const REASONS: Partial<Record<RunStatus, string>> = {
   canceled: "canceled",
   expired: "expired before it could start",
@@ -121,8 +122,7 @@ const REASONS: Partial<Record<RunStatus, string>> = {
 
 /** Strings that there are none of are left out. */
 const outcomeOf = (run: RunRecord, result: string | null) => {
-  const why = run.status === "canceled" || run.status === "expired" ? run.error?.message : undefined;
-  const status_reason = REASONS[run.status] && (why ?? run.error?.message ?? REASONS[run.status]);
+  const status_reason = REASONS[run.status] && (run.error?.message ?? REASONS[run.status]);
   return { ...(result === null ? {} : { output: result }), ...(status_reason ? { status_reason } : {}) };
 };
 
