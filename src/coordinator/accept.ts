@@ -89,7 +89,8 @@ const seenBefore = (lane: Lane, items: (AcceptItem | RejectedItem)[], now: numbe
     now,
   );
 
-function takeItems(
+/** Makes runs of items, in order; those of a batch stand in it from `firstIndex`. */
+export function takeItems(
   lane: Lane,
   request: AcceptRequest,
   items: (AcceptItem | RejectedItem)[],

@@ -25,6 +25,8 @@ import { expireWaiting, promoteDue } from "./due.ts";
 import { purgeSeen } from "./duplicates.ts";
 import { exchange, reclaim } from "./exchange.ts";
 import { isBusy } from "./flush.ts";
+import { acceptImport, fenceImport, forgetImport, openImport } from "./import-intake.ts";
+import type { ImportAnswer, ImportChunk, OpenImportAnswer, OpenImportRequest, StreamPlace } from "./import-protocol.ts";
 import { Lane } from "./lane.ts";
 import { Ledger } from "./ledger.ts";
 import { oldestOutboxAt } from "./outbox.ts";
@@ -156,6 +158,22 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
     return this.ifThere<CloseAnswer>({ kind: "not_found" }, (lane, now) =>
       sealBatch(lane, batchId, expectedCount, now),
     );
+  }
+
+  async openImport(request: OpenImportRequest): Promise<OpenImportAnswer> {
+    return this.ifAllowed(request.revision, (lane, now) => openImport(lane, request, now));
+  }
+
+  async acceptImport(chunk: ImportChunk): Promise<ImportAnswer> {
+    return this.ifAllowed(chunk.revision, (lane, now) => acceptImport(lane, chunk, now));
+  }
+
+  async fenceImport(importId: string, stream: number, fence: number): Promise<StreamPlace | null> {
+    return this.ifThere<StreamPlace | null>(null, (lane) => fenceImport(lane, importId, stream, fence));
+  }
+
+  async forgetImport(importId: string): Promise<void> {
+    return this.ifThere(undefined, (lane) => forgetImport(lane, importId));
   }
 
   // ------------------------------------------------------------------ delivering

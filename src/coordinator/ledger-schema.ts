@@ -63,4 +63,14 @@ CREATE TABLE sweeps (id TEXT PRIMARY KEY, doc TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE cron_runs (seq INTEGER PRIMARY KEY);
 `,
   },
+  {
+    name: "0008_imports",
+    sql: `
+-- How far each task of an import has come in handing its rows over, and who may go on.
+CREATE TABLE import_streams (
+  import TEXT NOT NULL, stream INTEGER NOT NULL, fence INTEGER NOT NULL, file INTEGER NOT NULL, unit INTEGER NOT NULL,
+  PRIMARY KEY (import, stream)
+) WITHOUT ROWID;
+`,
+  },
 ];

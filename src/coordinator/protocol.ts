@@ -6,6 +6,8 @@ import type { JobVersion, Sealed, StatusPattern } from "../domain/job.ts";
 import type { RunRecord, RunStatus, TerminalStatus, TriggeredBy, WaitingFor } from "../domain/run.ts";
 import type { CronAnswer, CronRequest } from "./cron-protocol.ts";
 
+import type { ImportIntakeApi } from "./import-protocol.ts";
+
 /**
  * What may be said to a job's coordinator. Every answer is a union: a rejected RPC breaks the caller's stub, so expected
  * outcomes are values. Times are Unix milliseconds.
@@ -303,7 +305,7 @@ export interface LaneHealth {
 }
 
 /** The Durable Object's methods. Each is one transaction, or a read. */
-export interface CoordinatorApi {
+export interface CoordinatorApi extends ImportIntakeApi {
   configure(config: JobConfig): Promise<{ kind: "configured"; revision: number }>;
   accept(request: AcceptRequest): Promise<AcceptAnswer>;
   fireCron(request: CronRequest): Promise<CronAnswer>;
