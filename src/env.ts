@@ -1,6 +1,8 @@
 import { z } from "zod";
 import type { CoordinatorApi, Ticket } from "./coordinator/protocol.ts";
+import { mayRead, parseR2Sources } from "./domain/r2-sources.ts";
 import { mayCall, parseServiceEndpoints } from "./domain/service-endpoint.ts";
+import type { ImportCoordinatorApi, ImportRing } from "./imports/protocol.ts";
 import type { WebhookRing } from "./webhooks/protocol.ts";
 import type { RunnerParams, WorkflowRing } from "./workflows/protocol.ts";
 
@@ -13,6 +15,9 @@ export interface Env {
   WEBHOOKS: Queue<WebhookRing>;
   WORKFLOWS: Queue<WorkflowRing>;
   WORKFLOW_RUNS: Workflow<RunnerParams>;
+  /** One Durable Object an import. */
+  IMPORTS: DurableObjectNamespace<ImportCoordinatorApi & Rpc.DurableObjectBranded>;
+  IMPORT_RINGS: Queue<ImportRing>;
   ENVIRONMENT?: string;
   ADMIN_TOKEN?: string;
   ENCRYPTION_KEYS?: string;
@@ -20,6 +25,7 @@ export interface Env {
   ALLOW_HTTP_ENDPOINTS?: string;
   ENDPOINT_PORTS?: string;
   SERVICE_ENDPOINTS?: string;
+  R2_SOURCES?: string;
   PUMP_WIDTH?: string;
   BOOT_ID?: string;
   DEPLOYMENT_MAX_CONCURRENCY?: string;
@@ -47,6 +53,8 @@ const settingsSchema = z
     ENDPOINT_PORTS: z.string().default("443,8443,80,8080"),
     /** See domain/service-endpoint. */
     SERVICE_ENDPOINTS: z.string().default("{}"),
+    /** See domain/r2-sources. */
+    R2_SOURCES: z.string().default("{}"),
     PUMP_WIDTH: z.coerce.number().int().min(1).max(500).default(PRODUCTION_PUMP_WIDTH),
     BOOT_ID: z.string().optional(),
     DEPLOYMENT_MAX_CONCURRENCY: z.coerce.number().int().min(1).default(1000),
@@ -70,6 +78,8 @@ export interface Settings {
   address: AddressPolicy;
   /** The Worker behind `service://<name>/…` of a project's jobs, or null where the deployment maps none for them. */
   service(projectId: string, name: string): Fetcher | null;
+  /** The bucket behind `r2://<name>/…` of a project's imports, or null where the deployment maps none for them. */
+  r2Source(projectId: string, name: string): R2Bucket | null;
   pumpWidth: number;
   /** Set by `npm run dev` only: a new one tells the coordinator that every older consumer is dead. */
   bootId: string | null;
@@ -99,6 +109,21 @@ function serviceBindings(env: Env, text: string): Settings["service"] {
   return (projectId, name) => {
     const mapping = mappings.get(name);
     return mapping !== undefined && mayCall(mapping, projectId) ? (bindings[mapping.binding] ?? null) : null;
+  };
+}
+
+/** @throws Error where `R2_SOURCES` is wrong, or names a binding that is no bucket. */
+function r2Bindings(env: Env, text: string): Settings["r2Source"] {
+  const mappings = parseR2Sources(text);
+  const bindings = env as unknown as Record<string, R2Bucket | undefined>;
+  for (const [name, { binding }] of mappings) {
+    if (typeof bindings[binding]?.list !== "function") {
+      throw new Error(`R2_SOURCES ${name}: this deployment has no bucket binding ${binding}`);
+    }
+  }
+  return (projectId, name) => {
+    const mapping = mappings.get(name);
+    return mapping !== undefined && mayRead(mapping, projectId) ? (bindings[mapping.binding] ?? null) : null;
   };
 }
 
@@ -134,6 +159,7 @@ export function parseSettings(env: Env): Settings {
       ports: s.ENDPOINT_PORTS.split(",").map(Number),
     },
     service: serviceBindings(env, s.SERVICE_ENDPOINTS),
+    r2Source: r2Bindings(env, s.R2_SOURCES),
     pumpWidth: s.PUMP_WIDTH,
     bootId: s.BOOT_ID === undefined ? null : bootName(s.BOOT_ID),
     deploymentMaxConcurrency: s.DEPLOYMENT_MAX_CONCURRENCY,

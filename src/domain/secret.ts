@@ -23,6 +23,10 @@ export const secretAad = (jobId: string, field: SecretField): string => `job:${j
 /** The additional data of an environment's variable. */
 export const variableAad = (environmentId: string, name: string): string => `environment:${environmentId}:${name}`;
 
+/** The additional data of a part of a credential. */
+export const credentialAad = (id: string, field: "access_key_id" | "secret_access_key"): string =>
+  `credential:${id}:${field}`;
+
 /**
  * Parses `ENCRYPTION_KEYS`: `id:base64(32 bytes)`, comma separated; the first seals, all of them open.
  *

@@ -1,0 +1,205 @@
+import { AwsClient } from "aws4fetch";
+import { type ListedObject, type ObjectPage, parseListing, parseStoreError } from "../domain/s3-xml.ts";
+
+/** Where an import's objects come from: a bucket over S3's protocol, or a bound R2 bucket. */
+export interface ObjectSource {
+  /** A page of at most 1,000 objects whose keys begin with `prefix`, in key order, behind `after`. */
+  list(prefix: string, after: string | null): Promise<ObjectPage>;
+  /** Null where there is no such object. */
+  head(key: string): Promise<ListedObject | null>;
+  /** Bytes from `from` to the end, of the object as `etag` names it. */
+  open(key: string, etag: string, from: number): Promise<ReadableStream<Uint8Array>>;
+}
+
+/** The store refuses, or cannot be reached. `code` is its own word. The message holds no credentials. */
+export class SourceError extends Error {
+  readonly code: string;
+  /** It may go better a little later. */
+  readonly isPassing: boolean;
+
+  constructor(code: string, message: string, isPassing = false) {
+    super(`${code}: ${message}`);
+    this.name = "SourceError";
+    this.code = code;
+    this.isPassing = isPassing;
+  }
+}
+
+export const changedObject = (key: string): SourceError =>
+  new SourceError("PreconditionFailed", `${key} has changed since it was listed`);
+
+export interface S3Keys {
+  access_key_id: string;
+  secret_access_key: string;
+}
+
+export interface S3Place {
+  endpoint: string;
+  region: string;
+  bucket: string;
+  /** Null: requests are not signed, as for a public bucket. */
+  keys: S3Keys | null;
+}
+
+const PAGE_KEYS = 1000;
+/** Tries of one request. */
+const TRIES = 6;
+const FIRST_DELAY_MS = 200;
+const MAX_DELAY_MS = 10_000;
+/** A store that has not begun to answer by then is asked again. */
+const HEADERS_MS = 30_000;
+const MAX_ERROR_CHARS = 64 * 1024;
+const PASSING_CODES = ["SlowDown", "InternalError", "RequestTimeout", "ServiceUnavailable", "RequestTimeTooSkewed"];
+
+/** A bucket over S3's protocol, path style. */
+export class S3Source implements ObjectSource {
+  private readonly place: S3Place;
+  private readonly client: AwsClient | null;
+  private readonly pause: (ms: number) => Promise<void>;
+
+  constructor(place: S3Place, pause: (ms: number) => Promise<void> = sleep) {
+    this.place = place;
+    this.pause = pause;
+    const { keys, region } = place;
+    this.client =
+      keys === null
+        ? null
+        : new AwsClient({
+            accessKeyId: keys.access_key_id,
+            secretAccessKey: keys.secret_access_key,
+            service: "s3",
+            region,
+            retries: 0,
+          });
+  }
+
+  async list(prefix: string, after: string | null): Promise<ObjectPage> {
+    const query = new URLSearchParams({ "list-type": "2", "encoding-type": "url", "max-keys": String(PAGE_KEYS) });
+    if (prefix !== "") query.set("prefix", prefix);
+    if (after !== null) query.set("start-after", after);
+    // A space is %20 in what is signed.
+    const url = `${this.bucketUrl()}?${query.toString().replaceAll("+", "%20")}`;
+    const response = await this.request("GET", url, {}, `s3://${this.place.bucket}`);
+    const page = parseListing(await response.text());
+    if (page === null) throw new SourceError("UnreadableListing", "the store's answer is no listing of a bucket");
+    return page;
+  }
+
+  async head(key: string): Promise<ListedObject | null> {
+    try {
+      const response = await this.request("HEAD", this.objectUrl(key), {}, key);
+      const size = Number(response.headers.get("Content-Length"));
+      return { key, etag: (response.headers.get("ETag") ?? "").replaceAll('"', ""), size };
+    } catch (error) {
+      if (error instanceof SourceError && (error.code === "NoSuchKey" || error.code === "NotFound")) return null;
+      throw error;
+    }
+  }
+
+  async open(key: string, etag: string, from: number): Promise<ReadableStream<Uint8Array>> {
+    const headers: Record<string, string> = {};
+    if (etag !== "") headers["If-Match"] = `"${etag}"`;
+    if (from > 0) headers.Range = `bytes=${from}-`;
+    const response = await this.asStored(key, headers);
+    if (from > 0 && response.status !== 206) {
+      await response.body?.cancel();
+      throw new SourceError("NoRange", "the store does not serve a part of an object");
+    }
+    return response.body ?? new ReadableStream({ start: (controller) => controller.close() });
+  }
+
+  /** An object that is stored with a Content-Encoding would be unpacked on the way, and its bytes could not be counted. */
+  private async asStored(key: string, headers: Record<string, string>): Promise<Response> {
+    const url = this.objectUrl(key);
+    const response = await this.request("GET", url, headers, key);
+    if (!isEncoded(response)) return response;
+    await response.body?.cancel();
+    const plain = this.client && (await this.request("GET", `${url}?response-content-encoding=identity`, headers, key));
+    if (plain !== null && !isEncoded(plain)) return plain;
+    await plain?.body?.cancel();
+    const encoding = response.headers.get("Content-Encoding");
+    throw new SourceError(
+      "EncodedObject",
+      `${key} is stored with Content-Encoding ${encoding}, and not served without`,
+    );
+  }
+
+  private bucketUrl(): string {
+    return `${this.place.endpoint.replace(/\/+$/, "")}/${this.place.bucket}`;
+  }
+
+  private objectUrl(key: string): string {
+    if (key.split("/").some((name) => name === "." || name === "..")) {
+      throw new SourceError("UnreachableKey", "a key with . or .. between slashes cannot be asked for by its URL");
+    }
+    return `${this.bucketUrl()}/${key.split("/").map(encoded).join("/")}`;
+  }
+
+  /** @throws SourceError as the store says, after some tries where it may pass. */
+  private async request(method: string, url: string, headers: Record<string, string>, what: string): Promise<Response> {
+    for (let attempt = 1; ; attempt++) {
+      const answer = await this.once(method, url, headers, what);
+      if (answer instanceof Response) return answer;
+      if (!answer.error.isPassing || attempt === TRIES) throw answer.error;
+      await this.pause(Math.max(answer.floorMs, delayMs(attempt, Math.random())));
+    }
+  }
+
+  private async once(
+    method: string,
+    url: string,
+    headers: Record<string, string>,
+    what: string,
+  ): Promise<Response | { error: SourceError; floorMs: number }> {
+    const patience = new AbortController();
+    const timer = setTimeout(() => patience.abort(), HEADERS_MS);
+    try {
+      const plain = new Request(url, { method, headers, redirect: "manual", signal: patience.signal });
+      const signed = this.client === null ? plain : await this.client.sign(plain);
+      // Not among what is signed: a proxy may change it.
+      signed.headers.set("Accept-Encoding", "identity");
+      const response = await fetch(signed);
+      if (response.ok) return response;
+      return { error: await refusalOf(response, method, what), floorMs: retryAfterMs(response) };
+    } catch (error) {
+      const why = patience.signal.aborted ? "does not answer" : `cannot be reached: ${(error as Error).message}`;
+      return { error: new SourceError("ConnectionFailed", `the store ${why}`, true), floorMs: 0 };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+async function refusalOf(response: Response, method: string, what: string): Promise<SourceError> {
+  const { status } = response;
+  const said = method === "HEAD" ? null : parseStoreError((await response.text()).slice(0, MAX_ERROR_CHARS));
+  if (status === 412) return changedObject(what);
+  const code = said?.code ?? CODES[status] ?? `HTTP${status}`;
+  const isPassing = status === 429 || status >= 500 || PASSING_CODES.includes(code);
+  return new SourceError(code, said?.message || `the store answers ${status} for ${what}`, isPassing);
+}
+
+/** For answers without a body. */
+const CODES: Record<number, string> = {
+  301: "PermanentRedirect",
+  403: "AccessDenied",
+  404: "NotFound",
+  503: "SlowDown",
+};
+
+function retryAfterMs(response: Response): number {
+  const secs = Number(response.headers.get("Retry-After") ?? "0");
+  return Number.isFinite(secs) ? Math.min(Math.max(0, secs * 1000), MAX_DELAY_MS) : 0;
+}
+
+/** Doubling from `FIRST_DELAY_MS`, by up to a half more or less. */
+const delayMs = (attempt: number, dice: number): number =>
+  Math.min(FIRST_DELAY_MS * 2 ** (attempt - 1), MAX_DELAY_MS) * (0.5 + dice);
+
+const encoded = (text: string): string =>
+  encodeURIComponent(text).replaceAll(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+
+const isEncoded = (response: Response): boolean =>
+  !["", "identity", "aws-chunked"].includes((response.headers.get("Content-Encoding") ?? "").trim().toLowerCase());
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
