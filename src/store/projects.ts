@@ -66,6 +66,9 @@ export async function deleteProject(db: D1Database, id: string): Promise<boolean
         .prepare("DELETE FROM workflow_revisions WHERE workflow_id IN (SELECT id FROM workflows WHERE project_id = ?1)")
         .bind(id),
       db.prepare("DELETE FROM workflows WHERE project_id = ?1").bind(id),
+      db.prepare("DELETE FROM credentials WHERE project_id = ?1").bind(id),
+      db.prepare("DELETE FROM transforms WHERE project_id = ?1").bind(id),
+      db.prepare("DELETE FROM imports WHERE project_id = ?1").bind(id),
       db.prepare("DELETE FROM api_keys WHERE project_id = ?1").bind(id),
       db.prepare("DELETE FROM projects WHERE id = ?1").bind(id),
     ]);

@@ -1,0 +1,133 @@
+import { ApiError, invalid, notFound } from "../domain/error.ts";
+import { timeOf } from "../domain/id.ts";
+import { rowsFrom, tellFormat } from "../domain/object-rows.ts";
+import { BrokenObject, type RowReader } from "../domain/row-reader.ts";
+import { compileTransform } from "../domain/row-transform.ts";
+import type { TransformSpec } from "../domain/transform.ts";
+import { transformProblems } from "../domain/transform-rules.ts";
+import type { Env } from "../env.ts";
+import { selectProject } from "../store/projects.ts";
+import * as store from "../store/transforms.ts";
+
+export type Transform = store.TransformRow;
+
+function refuse(spec: TransformSpec, prefix = ""): void {
+  const problems = transformProblems(spec).map(({ path, message }) => ({ path: `${prefix}${path}`, message }));
+  if (problems.length > 0) throw invalid(problems);
+}
+
+/**
+ * @param id of the new transform; a repeat with the same id finds what the first one made.
+ * @throws ApiError `validation_failed`; `conflict` for a taken name.
+ */
+export async function createTransform(
+  env: Env,
+  projectId: string,
+  wanted: TransformSpec & { name: string },
+  id: string,
+): Promise<Transform> {
+  refuse(wanted);
+  if (!(await selectProject(env.DB, projectId))) throw notFound("project");
+  const at = timeOf(id);
+  const { name, type, settings } = wanted;
+  await store.insertTransform(env.DB, {
+    ...{ id, project_id: projectId, name, type, settings },
+    ...{ created_at: at, updated_at: at },
+  });
+  const row = await store.selectTransform(env.DB, projectId, name);
+  if (row?.id === id) return row;
+  throw new ApiError("conflict", `name: ${name} is taken`, { details: [{ path: "name", message: "is taken" }] });
+}
+
+/** @throws ApiError `not_found`. */
+export async function findTransform(env: Env, projectId: string, name: string): Promise<Transform> {
+  const row = await store.selectTransform(env.DB, projectId, name);
+  if (!row) throw notFound("transform");
+  return row;
+}
+
+/** Newest first; one more than the limit where there is another page. */
+export const listTransforms = (
+  env: Env,
+  projectId: string,
+  page: { limit: number; before: string | null },
+): Promise<Transform[]> => store.listTransforms(env.DB, projectId, page);
+
+/** Imports that have begun keep the transform that they began with. */
+export async function replaceTransform(
+  env: Env,
+  projectId: string,
+  name: string,
+  wanted: TransformSpec,
+  now: number,
+): Promise<Transform> {
+  refuse(wanted);
+  const { type, settings } = wanted;
+  const row = await store.updateTransform(env.DB, projectId, name, { type, settings, updated_at: now });
+  if (!row) throw notFound("transform");
+  return row;
+}
+
+export async function deleteTransform(env: Env, projectId: string, name: string): Promise<void> {
+  if (!(await store.deleteTransform(env.DB, projectId, name))) throw notFound("transform");
+}
+
+/** A row that a transform refuses, or that cannot be read. */
+export interface RowError {
+  /** Of the row among those that were tried, from 0. */
+  index: number;
+  line: number;
+  message: string;
+  raw: string;
+}
+
+export interface Tried {
+  /** JSON texts. */
+  rows: string[];
+  errors: RowError[];
+}
+
+/**
+ * What a transform makes of some rows: read as an object's would be.
+ *
+ * @param data the text of an object, or its rows: texts of lines, or JSON values.
+ * @throws ApiError `validation_failed`.
+ */
+export function tryTransform(spec: TransformSpec, data: string | unknown[]): Tried {
+  refuse(spec, "transform.");
+  const text = typeof data === "string" ? data : data.map((row) => lineOf(row, spec)).join("\n");
+  const bytes = new TextEncoder().encode(text);
+  const tried: Tried = { rows: [], errors: [] };
+  try {
+    const state = tellFormat(bytes, true, spec);
+    if (state === null) return tried;
+    const rows = rowsFrom(state, spec, true);
+    rows.feed(bytes.subarray(state.place.offset));
+    const transform = compileTransform(spec);
+    let index = 0;
+    const take = (): void => {
+      while (rows.next()) tryRow(rows, transform, index++, tried);
+    };
+    take();
+    rows.end();
+    take();
+  } catch (error) {
+    if (!(error instanceof BrokenObject)) throw error;
+    throw invalid([{ path: "data", message: error.message }]);
+  }
+  return tried;
+}
+
+function tryRow(rows: RowReader, transform: ReturnType<typeof compileTransform>, index: number, tried: Tried): void {
+  const head = "head" in rows ? (rows.head as Parameters<typeof transform>[2]) : null;
+  const row = rows.problem === null ? transform(rows.value, rows.text, head) : { problem: rows.problem };
+  if (!("problem" in row)) tried.rows.push(row.text);
+  else tried.errors.push({ index, line: rows.line, message: row.problem, raw: rows.text.slice(0, 4096) });
+}
+
+function lineOf(row: unknown, spec: TransformSpec): string {
+  if (typeof row === "string") return row;
+  if (spec.type === "json" || !Array.isArray(row)) return JSON.stringify(row);
+  const { delimiter = ",", quote = '"' } = spec.settings.format_details ?? {};
+  return row.map((field) => quote + String(field).replaceAll(quote, quote + quote) + quote).join(delimiter);
+}
