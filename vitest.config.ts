@@ -46,6 +46,7 @@ export default defineConfig(async () => {
                     billing: { binding: "BILLING", projects: "*" },
                     private: { binding: "BILLING", projects: ["019c2f6e-7d80-7a3b-9c55-0000000002a1"] },
                   }),
+                  R2_SOURCES: '{"DATA":{"binding":"DATA","projects":"*"}}',
                   TEST_MIGRATIONS: migrations,
                   // How long the models play; see test/coordinator/lane.test.ts.
                   MODEL_RUNS: process.env.MODEL_RUNS ?? "",
@@ -58,7 +59,7 @@ export default defineConfig(async () => {
           ],
           test: {
             name: "workers",
-            include: ["test/{coordinator,delivery,store,operations,webhooks,workflows,http}/**/*.test.ts"],
+            include: ["test/{coordinator,delivery,store,operations,webhooks,workflows,imports,http}/**/*.test.ts"],
             globalSetup: ["./test/fixtures/endpoint/global-setup.ts"],
             setupFiles: ["./test/fixtures/apply-migrations.ts"],
             // It requires a module that only a bundler's interop can give it, as wrangler's does.

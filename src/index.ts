@@ -5,6 +5,8 @@ import { createApp } from "./http/app.ts";
 import { actingAs } from "./http/auth.ts";
 import { answerDrained } from "./http/drained-request.ts";
 import { batchToWire } from "./http/wire/batch-operations.ts";
+import { handleImportRings } from "./imports/consumer.ts";
+import { importPorts } from "./operations/import-ports.ts";
 import { workflowPorts } from "./operations/workflow-steps.ts";
 import { entrypointOver } from "./rpc/entrypoint.ts";
 import { everyMinute } from "./schedule/minute.ts";
@@ -14,6 +16,7 @@ import { handleWorkflowRings } from "./workflows/rings.ts";
 import { workflowRunner } from "./workflows/runner.ts";
 
 export { JobCoordinator } from "./coordinator/job-coordinator.ts";
+export { ImportCoordinator } from "./imports/import-coordinator.ts";
 
 /** Runs of workflows, on the platform's own. */
 export class WorkflowRunner extends workflowRunner(workflowPorts) {}
@@ -34,6 +37,7 @@ async function answerQueue(batch: MessageBatch, env: Env, ctx: ExecutionContext)
   if (batch.queue.endsWith("-deliveries")) return handleBatch(batch, env, ctx, (id) => selectEnvironment(env.DB, id));
   if (batch.queue.endsWith("-webhooks")) return handleRings(batch, env, ctx, batchToWire);
   if (batch.queue.endsWith("-workflows")) return handleWorkflowRings(batch, env);
+  if (batch.queue.endsWith("-imports")) return handleImportRings(batch, env, ctx, importPorts);
   throw new Error(`nobody answers the queue ${batch.queue}`);
 }
 

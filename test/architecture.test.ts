@@ -13,7 +13,7 @@ const root = join(import.meta.dirname, "..");
 const MAX_LINES = 400;
 
 /** Folders of the Worker that meet each other only through these files. */
-const DOORS = ["protocol.ts", "client.ts", "watch-protocol.ts", "watch-client.ts"];
+const DOORS = ["protocol.ts", "client.ts", "watch-protocol.ts", "watch-client.ts", "import-protocol.ts"];
 const PEERS = ["coordinator", "delivery", "webhooks", "imports", "workflows"];
 const withDoors = (own: string) => PEERS.filter((p) => p !== own).flatMap((p) => DOORS.map((door) => `${p}/${door}`));
 
@@ -48,7 +48,13 @@ const MAY_IMPORT: Record<string, string[]> = {
   // Types alone: what the routes say of themselves.
   client: ["domain", "http/api.ts"],
   dashboard: [],
-  "env.ts": ["domain", "coordinator/protocol.ts", "webhooks/protocol.ts", "workflows/protocol.ts"],
+  "env.ts": [
+    "domain",
+    "coordinator/protocol.ts",
+    "imports/protocol.ts",
+    "webhooks/protocol.ts",
+    "workflows/protocol.ts",
+  ],
   "index.ts": ["domain", "store", ...PEERS, "operations", "http", "rpc", "schedule", "env.ts"],
 };
 

@@ -33,8 +33,12 @@ const CRON = "* * * * *";
 /** Calls one consumer keeps in flight here: the platform's limit of 6 waiting connections does not exist locally. */
 const LOCAL_PUMP_WIDTH = "100";
 
+/** The local bucket that imports may read, as `r2://DATA/…`. */
+const LOCAL_R2_SOURCES = '{"DATA":{"binding":"DATA","projects":"*"}}';
+
 /** Settings of the deployment that may be set from outside as they stand. */
 const PASSED_ON = [
+  "R2_SOURCES",
   "PUMP_WIDTH",
   "DEPLOYMENT_MAX_CONCURRENCY",
   "RUN_RETENTION_DAYS",
@@ -78,6 +82,7 @@ function variables(state: StateDir): Record<string, string> {
     ENVIRONMENT: "development",
     ALLOW_LOOPBACK_ENDPOINTS: "true",
     PUMP_WIDTH: LOCAL_PUMP_WIDTH,
+    R2_SOURCES: LOCAL_R2_SOURCES,
     ADMIN_TOKEN: state.adminToken,
     ENCRYPTION_KEYS: state.encryptionKeys,
     // A new one tells the coordinators that every consumer of the start before is dead.

@@ -3,9 +3,11 @@ import type { ApiKeyRoutes } from "./routes/api-keys.ts";
 import type { BatchOperationRoutes } from "./routes/batch-operations.ts";
 import type { BatchResultRoutes } from "./routes/batch-results.ts";
 import type { BatchRetryRoutes } from "./routes/batch-retry.ts";
+import type { CredentialRoutes } from "./routes/credentials.ts";
 import type { EnvironmentRoutes } from "./routes/environments.ts";
 import type { EventRoutes } from "./routes/events.ts";
 import type { HealthRoutes } from "./routes/health.ts";
+import type { ImportRoutes } from "./routes/imports.ts";
 import type { JobGroupRoutes } from "./routes/job-groups.ts";
 import type { JobVersionRoutes } from "./routes/job-versions.ts";
 import type { JobRoutes } from "./routes/jobs.ts";
@@ -13,6 +15,7 @@ import type { MetricsRoutes } from "./routes/metrics.ts";
 import type { ProjectRoutes } from "./routes/projects.ts";
 import type { RunSteeringRoutes } from "./routes/run-steering.ts";
 import type { RunRoutes } from "./routes/runs.ts";
+import type { TransformRoutes } from "./routes/transforms.ts";
 import type { TriggerRoutes } from "./routes/triggers.ts";
 import type { WebhookDeliveryRoutes } from "./routes/webhook-deliveries.ts";
 import type { WhoamiRoutes } from "./routes/whoami.ts";
@@ -29,9 +32,11 @@ export type ApiRoutes =
   | BatchOperationRoutes
   | BatchResultRoutes
   | BatchRetryRoutes
+  | CredentialRoutes
   | EnvironmentRoutes
   | EventRoutes
   | HealthRoutes
+  | ImportRoutes
   | JobGroupRoutes
   | JobVersionRoutes
   | JobRoutes
@@ -39,6 +44,7 @@ export type ApiRoutes =
   | ProjectRoutes
   | RunSteeringRoutes
   | RunRoutes
+  | TransformRoutes
   | TriggerRoutes
   | WebhookDeliveryRoutes
   | WhoamiRoutes

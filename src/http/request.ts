@@ -21,18 +21,20 @@ export function requireType(c: Context<AppEnv>, types: readonly string[]): void 
   }
 }
 
-/** Who triggers, with the request's trace or a new one. */
-export function originOf(c: Context<AppEnv>, triggeredBy: "api" | "bulk"): Origin {
-  const traceparent = c.req.header("traceparent");
-  return {
-    triggered_by: c.var.caller.kind === "service" ? "rpc" : triggeredBy,
-    created_by: c.var.caller.actorId,
-    traceparent:
-      traceparent !== undefined && parseTraceparent(traceparent)
-        ? traceparent
-        : newTraceparent(crypto.getRandomValues(new Uint8Array(24))),
-  };
+/** The request's trace, or a new one: calls that follow from it carry it on. */
+export function traceOf(c: Context<AppEnv>): string {
+  const given = c.req.header("traceparent");
+  return given !== undefined && parseTraceparent(given)
+    ? given
+    : newTraceparent(crypto.getRandomValues(new Uint8Array(24)));
 }
+
+/** Who triggers, with the request's trace or a new one. */
+export const originOf = (c: Context<AppEnv>, triggeredBy: "api" | "bulk"): Origin => ({
+  triggered_by: c.var.caller.kind === "service" ? "rpc" : triggeredBy,
+  created_by: c.var.caller.actorId,
+  traceparent: traceOf(c),
+});
 
 /** A client that hangs up ends the request; what follows from that still has to be said to the coordinator. */
 export function outlivingTheClient<T>(c: Context<AppEnv>, work: Promise<T>): Promise<T> {

@@ -343,6 +343,55 @@ test("a success of every route fits the document", async () => {
   await use("GET /kernel/batch_jobs/{id}/events", [batchJob.batch_job_id]);
   await use("GET /kernel/apps");
 
+  const transform = await use("POST /v1/transforms", [], {
+    body: {
+      name: "documented",
+      type: "json",
+      settings: { output_columns: [{ name: "n", datatype: { type: "int32" } }] },
+    },
+  });
+  await use("GET /v1/transforms");
+  await use("GET /v1/transforms/{name}", [transform.name]);
+  await use("PUT /v1/transforms/{name}", [transform.name], { body: { type: "json" } });
+  await use("POST /v1/transforms/validate", [], {
+    body: { transform: { type: "json", settings: {} }, data: [{ n: 1 }, "{"] },
+  });
+  const credential = await use("POST /v1/credentials", [], {
+    body: { name: "c", type: "aws s3", details: { access_key_id: "id", secret_access_key: "secret" } },
+  });
+  await use("GET /v1/credentials");
+  await use("GET /v1/credentials/{id}", [credential.id]);
+  await use("DELETE /v1/credentials/{id}", [credential.id]);
+  const imported = await use("POST /v1/imports", [], {
+    // Nobody listens there: it is asked again for some seconds.
+    body: {
+      job: job.slug,
+      source: { url: "s3://bucket", endpoint: "http://127.0.0.1:65535" },
+      transform: transform.name,
+    },
+  });
+  await use("GET /v1/imports");
+  await use("GET /v1/imports/{id}", [imported.id]);
+  await use("POST /v1/imports/{id}/pause", [imported.id]);
+  await use("POST /v1/imports/{id}/resume", [imported.id]);
+  await use("GET /v1/imports/{id}/files", [imported.id]);
+  await use("GET /v1/imports/{id}/rejects", [imported.id]);
+  await use("POST /v1/imports/{id}/cancel", [imported.id]);
+  await use("GET /v1/imports/{id}/events", [imported.id]);
+  await use("DELETE /v1/imports/{id}", [imported.id]);
+  const missing = await use("POST /v1/imports", [], {
+    body: {
+      job: job.slug,
+      source: { url: "s3://bucket/missing", endpoint: inject("endpointUrl"), region: "auto" },
+    },
+  });
+  await vi.waitFor(async () => {
+    const { body } = await ask("GET", `/v1/imports/${missing.id}`, { key: project.key });
+    expect(body).toMatchObject({ status: "failed", finished_at: expect.any(String) });
+  });
+  await use("POST /v1/imports/{id}/retry", [missing.id]);
+  await use("DELETE /v1/transforms/{name}", [transform.name]);
+
   await use("PATCH /v1/jobs/{job}", [job.id], { body: { environment_id: null, group_id: null } });
   await use("DELETE /v1/environments/{id}", [environment.id]);
   await use("DELETE /v1/job-groups/{id}", [group.id]);
