@@ -26,22 +26,6 @@ CREATE TABLE workflow_revisions (
 CREATE INDEX jobs_by_on_complete ON jobs (project_id, (spec ->> '$.on_complete_trigger_workflow'))
   WHERE deleted_at IS NULL AND spec ->> '$.on_complete_trigger_workflow' IS NOT NULL;
 
--- A workflow that is deleted while a job that starts it is being saved.
-CREATE TRIGGER jobs_start_what_is_there_insert BEFORE INSERT ON jobs
-WHEN NEW.spec ->> '$.on_complete_trigger_workflow' IS NOT NULL
-BEGIN
-  SELECT RAISE(ABORT, 'unknown on_complete_trigger_workflow') WHERE NOT EXISTS (
-    SELECT 1 FROM workflows WHERE project_id = NEW.project_id AND slug = NEW.spec ->> '$.on_complete_trigger_workflow');
-END;
-
-CREATE TRIGGER jobs_start_what_is_there_update BEFORE UPDATE OF spec ON jobs
-WHEN NEW.spec ->> '$.on_complete_trigger_workflow' IS NOT NULL
-  AND NEW.spec ->> '$.on_complete_trigger_workflow' IS NOT OLD.spec ->> '$.on_complete_trigger_workflow'
-BEGIN
-  SELECT RAISE(ABORT, 'unknown on_complete_trigger_workflow') WHERE NOT EXISTS (
-    SELECT 1 FROM workflows WHERE project_id = NEW.project_id AND slug = NEW.spec ->> '$.on_complete_trigger_workflow');
-END;
-
 CREATE TABLE workflow_runs (
   id TEXT PRIMARY KEY,
   project_id TEXT NOT NULL,

@@ -225,6 +225,12 @@ describe("the laws of the layout", () => {
   });
 });
 
+test("no migration makes a trigger: its body is cut at the semicolons on the way to a remote database", () => {
+  const folder = join(root, "migrations");
+  const texts = readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), "utf8")] as const);
+  expect(texts.filter(([, text]) => /\bCREATE\s+(TEMP\w*\s+)?TRIGGER\b/i.test(text)).map(([name]) => name)).toEqual([]);
+});
+
 describe("a breach is found:", () => {
   const breaches: [string, string, string][] = [
     ["domain/a.ts", 'import { x } from "../store/runs.ts";', "domain/a.ts imports store/runs.ts"],

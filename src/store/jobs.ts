@@ -91,11 +91,11 @@ const keepVersion = (db: D1Database, id: string, versionId: string, actor: strin
     )
     .onConflictDoNothing();
 
-/**
- * Whether a job's group and environment are there: they may have been deleted since they were looked up. Undefined for a
- * job that names neither.
- */
-const namesWhatIsThere = ({ group_id, environment_id }: JobSpec): SQL | undefined =>
+const workflowIsThere = (slug: string): SQL =>
+  sql`EXISTS (SELECT 1 FROM workflows w WHERE w.project_id = jobs.project_id AND w.slug = ${slug})`;
+
+/** Whether a job's group and environment are there. Undefined for a job that names neither. */
+const groupAndEnvironmentAreThere = ({ group_id, environment_id }: JobSpec): SQL | undefined =>
   and(
     group_id === null
       ? undefined
@@ -106,10 +106,26 @@ const namesWhatIsThere = ({ group_id, environment_id }: JobSpec): SQL | undefine
   );
 
 /**
+ * Whether what a job names is there still: it may have been deleted since it was looked up. The writes see to it themselves,
+ * for a trigger's body does not survive the way in which migrations reach a remote database.
+ */
+const newNamesHold = (spec: JobSpec): SQL | undefined => {
+  const slug = spec.on_complete_trigger_workflow;
+  return and(groupAndEnvironmentAreThere(spec), slug === null ? undefined : workflowIsThere(slug));
+};
+
+/** The same of a change: a workflow that the job named before is not asked for again. */
+const changedNamesHold = (spec: JobSpec): SQL | undefined => {
+  const slug = spec.on_complete_trigger_workflow;
+  const isOld = sql`jobs.spec ->> '$.on_complete_trigger_workflow' IS ${slug}`;
+  return and(groupAndEnvironmentAreThere(spec), slug === null ? undefined : or(isOld, workflowIsThere(slug)));
+};
+
+/**
  * Writes a job and its first version.
  *
- * @returns the job with this id (which a repeated request finds as it is), or null where the slug is taken, or the group or
- *   environment is not there any more.
+ * @returns the job with this id (which a repeated request finds as it is), or null where the slug is taken, or something
+ *   that the job names is not there any more.
  */
 export async function insertJob(db: D1Database, job: NewJob): Promise<StoredJob | null> {
   const orm = drizzle(db);
@@ -130,8 +146,8 @@ export async function insertJob(db: D1Database, job: NewJob): Promise<StoredJob 
     })
     .onConflictDoNothing();
   const keep = keepVersion(db, job.id, job.version_id, job.actor, job.at);
-  const isNamed = namesWhatIsThere(job.spec);
-  if (isNamed) await orm.batch([insert, orm.delete(jobs).where(and(eq(jobs.id, job.id), not(isNamed))), keep]);
+  const namesHold = newNamesHold(job.spec);
+  if (namesHold) await orm.batch([insert, orm.delete(jobs).where(and(eq(jobs.id, job.id), not(namesHold))), keep]);
   else await orm.batch([insert, keep]);
   return selectJob(db, job.id);
 }
@@ -152,7 +168,7 @@ export interface JobUpdate {
 /**
  * Writes row, version and revision + 1 in one transaction.
  *
- * @returns the job as it is then, or null where somebody else was first: with the job, its group or its environment.
+ * @returns the job as it is then, or null where somebody else was first: with the job, or with what it names.
  * @throws what the database throws for a slug that is taken; see `isUniqueViolation`.
  */
 export async function updateJob(db: D1Database, change: JobUpdate): Promise<StoredJob | null> {
@@ -174,7 +190,7 @@ export async function updateJob(db: D1Database, change: JobUpdate): Promise<Stor
         eq(jobs.id, change.id),
         eq(jobs.revision, change.from_revision),
         isNull(jobs.deleted_at),
-        version && namesWhatIsThere(version.spec),
+        version && changedNamesHold(version.spec),
       ),
     )
     .returning();

@@ -255,9 +255,15 @@ describe("a job's environment", () => {
     if (!stored) throw new Error("no job");
     const foreign = (await newProject()).key;
     const theirs = await ask("POST", "/v1/environments", { key: foreign, body: { name: "Theirs" } });
-    for (const environment_id of [crypto.randomUUID(), theirs.body.id]) {
-      const spec = { ...stored.current.spec, slug: "never", environment_id };
-      const version = { version: 2, version_id: `ver_${environment_id.slice(0, 8)}`, spec };
+    const unknown = crypto.randomUUID();
+    for (const [i, names] of [
+      { environment_id: unknown },
+      { environment_id: theirs.body.id },
+      { group_id: unknown },
+      { on_complete_trigger_workflow: "nowhere" },
+    ].entries()) {
+      const spec = { ...stored.current.spec, slug: "never", ...names };
+      const version = { version: 2, version_id: `ver_never${i}`, spec };
       const at = { actor: "test", at: Date.now() };
       const update = { id: stored.id, from_revision: stored.revision, version, ...at };
       expect(await updateJob(bindings.DB, update)).toBeNull();
