@@ -1,4 +1,3 @@
-import { resolveVersion } from "../domain/version-policy.ts";
 import { batchId } from "./batch.ts";
 import { learn, probe, vanished } from "./holding-back.ts";
 import type { Lane } from "./lane.ts";
@@ -16,6 +15,7 @@ import {
 import { blockerOf } from "./room.ts";
 import { expiresAt } from "./run-record.ts";
 import { finishPicked, type Instant, markStarted, settleLoss, settleReport, stampStart } from "./settle.ts";
+import { versionInUse } from "./version-line.ts";
 
 /** A lease's payloads together, in UTF-16 units: three bytes each at worst, so 8 MiB hold. */
 const MAX_GRANT_CHARS = 2_700_000;
@@ -232,15 +232,10 @@ const isExpired = (lane: Lane, run: LedgerRun, now: number): boolean => {
 };
 
 function begin(lane: Lane, held: Held, run: LedgerRun, now: number): CallGrant {
-  const config = lane.config as JobConfig;
-  const isFallback = run.doc.fallback === true;
   if (run.payload !== null && run.payload.length <= KEPT_PAYLOAD_CHARS) held.run = run;
   held.attempt = run.attempt + 1;
-  held.fallback = isFallback;
-  held.version =
-    run.doc.pinned === true
-      ? run.version
-      : resolveVersion(config.current.spec.version_policy, run.version, config.current.version, (v) => lane.version(v));
+  held.fallback = run.doc.fallback === true;
+  held.version = versionInUse(lane, run);
   lane.move(run.batch, "queued", "dequeued");
   const batch = run.batch === null ? undefined : lane.batches.get(run.batch);
   if (batch && batch.started_at === null) batch.started_at = now;

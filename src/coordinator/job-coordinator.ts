@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { BatchRecord } from "../domain/batch.ts";
 import { uuidV7 } from "../domain/id.ts";
+import type { JobVersion } from "../domain/job.ts";
 import type { RunRecord, RunStatus } from "../domain/run.ts";
 import { type Env, parseSettings } from "../env.ts";
 import { accept, refusal, rehearse } from "./accept.ts";
@@ -18,6 +19,7 @@ import {
   tendBatches,
 } from "./batch-book.ts";
 import { bill } from "./bill.ts";
+import { configure } from "./configuration.ts";
 import { fireCron } from "./cron-firing.ts";
 import type { CronAnswer, CronRequest } from "./cron-protocol.ts";
 import { Departure } from "./departure.ts";
@@ -38,6 +40,7 @@ import type {
   CancelAnswer,
   CloseAnswer,
   CloseRequest,
+  ConfigureAnswer,
   CoordinatorApi,
   ExchangeAnswer,
   ExchangeRequest,
@@ -48,7 +51,7 @@ import type {
   ResumeBatchAnswer,
 } from "./protocol.ts";
 import { cancelRun, cancelWhere, laneHealth, readRun, runOf } from "./steering.ts";
-import { startSweep, stepSweeps, sweepStopped } from "./sweep.ts";
+import { stepSweeps, sweepStopped } from "./sweep.ts";
 import { oldestUnsentAt } from "./wake.ts";
 import { Watchers } from "./watchers.ts";
 
@@ -112,18 +115,8 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
 
   // ------------------------------------------------------------------ configuration
 
-  async configure(config: JobConfig): Promise<{ kind: "configured"; revision: number }> {
-    return this.change((lane, now) => {
-      if (lane.config !== null && lane.config.revision >= config.revision) {
-        return { kind: "configured" as const, revision: lane.config.revision };
-      }
-      const isDeleted = config.deleted && lane.config?.deleted !== true;
-      lane.ledger.saveConfig(config);
-      lane.ledger.saveVersion(config.current);
-      lane.reconfigure(config);
-      if (isDeleted) startSweep(lane, `deleted:${config.revision}`, null, now);
-      return { kind: "configured" as const, revision: config.revision };
-    });
+  async configure(config: JobConfig, between: JobVersion[] = []): Promise<ConfigureAnswer> {
+    return this.change((lane, now) => configure(lane, config, between, now));
   }
 
   // ------------------------------------------------------------------ accepting

@@ -17,6 +17,7 @@ import { nothingPending, outboxBody, type Pending } from "./pending.ts";
 import type { JobConfig } from "./protocol.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { Sweep } from "./sweep.ts";
+import { VersionLine } from "./version-line.ts";
 
 /** Blockers that one transaction looks after when a change may have given them room. */
 const REOPENED_AT_ONCE = 1_000;
@@ -38,6 +39,7 @@ export class Lane {
   readonly scheduler: Scheduler;
   readonly limits: Limits;
   readonly window = new WindowClock();
+  readonly line = new VersionLine();
   readonly batches = new Map<number, Batch>();
   /** When batches that are not sealed are to be looked after. */
   readonly openBatches = new Agenda<number>();

@@ -24,6 +24,8 @@ export interface RunDoc {
   timeout?: number;
   /** The version was named by the item: no policy applies. */
   pinned?: true;
+  /** The version that it was triggered with, where a call has used another one. */
+  from?: number;
   replayed?: string;
   /** Who triggered it; absent: as its batch. */
   by?: string;

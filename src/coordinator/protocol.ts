@@ -34,6 +34,11 @@ export interface JobConfig {
   current: JobVersion;
 }
 
+export type ConfigureAnswer =
+  | { kind: "configured"; revision: number }
+  /** Nothing is changed yet: there are versions before this one that it was never told, from this one on. */
+  | { kind: "versions_missing"; from: number };
+
 // ---------------------------------------------------------------------------------------------- accepting
 
 /** One valid item, as the rules left it; a replay names the run that it repeats. */
@@ -306,7 +311,8 @@ export interface LaneHealth {
 
 /** The Durable Object's methods. Each is one transaction, or a read. */
 export interface CoordinatorApi extends ImportIntakeApi {
-  configure(config: JobConfig): Promise<{ kind: "configured"; revision: number }>;
+  /** `between`: versions that the coordinator has asked for. */
+  configure(config: JobConfig, between?: JobVersion[]): Promise<ConfigureAnswer>;
   accept(request: AcceptRequest): Promise<AcceptAnswer>;
   fireCron(request: CronRequest): Promise<CronAnswer>;
   openBatch(request: OpenBatchRequest): Promise<OpenBatchAnswer>;

@@ -9,6 +9,7 @@ import { announceRun } from "./notices.ts";
 import type { CallOutcome, CallReport, JobConfig } from "./protocol.ts";
 import { bodyKey, expiresAt, isInline, openAttempt, runRecord, runRow } from "./run-record.ts";
 import { countAttempt, countEnd, countStart, countWait } from "./stats.ts";
+import { noteVersion } from "./version-line.ts";
 
 /** Clock and dice of a settlement. */
 export interface Instant {
@@ -144,7 +145,7 @@ function rememberStart(lane: Lane, run: LedgerRun, held: Held): void {
     run.doc.started = held.startedAt;
     countWait(lane, run, held.startedAt);
   }
-  run.version = held.version;
+  noteVersion(run, held.version);
 }
 
 const ended = (status: TerminalStatus, error: RunError | null): End => ({

@@ -3,8 +3,8 @@ import type { CoordinatorApi, Refusal } from "../coordinator/protocol.ts";
 import { ApiError } from "../domain/error.ts";
 import type { Job } from "../domain/job.ts";
 import type { Env } from "../env.ts";
+import { configure } from "./configuring.ts";
 import { noteChange } from "./copy.ts";
-import { configOf } from "./jobs.ts";
 
 /** Rounds of "load anew, configure, ask again" before the caller is told to come back. */
 const ROUNDS = 4;
@@ -50,7 +50,7 @@ export async function askCoordinator<A extends { kind: string }, J extends Job>(
         if (!fresh) throw deleted(current);
         current = fresh;
         // Ours may be the newer one as well as the older: telling is harmless, an older revision changes nothing.
-        await coordinator.configure(configOf(current));
+        await configure(env, current);
         break;
       }
       default:

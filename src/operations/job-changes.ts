@@ -1,12 +1,12 @@
 import { customAlphabet } from "nanoid";
-import { coordinatorOf } from "../coordinator/client.ts";
 import { clockOnChange } from "../domain/cron-clock.ts";
 import { ApiError, notFound } from "../domain/error.ts";
 import type { Job, JobSpec, JobVersion } from "../domain/job.ts";
 import type { Env } from "../env.ts";
 import { type JobUpdate, listUntold, markTold, type StoredJob, selectJob, updateJob } from "../store/jobs.ts";
 import { isUniqueViolation } from "../store/unique.ts";
-import { configOf, forgetJob } from "./jobs.ts";
+import { configure } from "./configuring.ts";
+import { forgetJob } from "./jobs.ts";
 import { slugTaken } from "./slugs.ts";
 
 /** Changes meet at a job's revision: the loser reads again and tries again, so often. */
@@ -103,7 +103,7 @@ export async function tell(env: Env, job: StoredJob): Promise<void> {
 
 /** Tells the coordinator, and notes that it knows. */
 export async function tellNow(env: Env, job: StoredJob): Promise<void> {
-  const { revision } = await coordinatorOf(env, job.id).configure(configOf(job));
+  const revision = await configure(env, job);
   await markTold(env.DB, job.id, Math.max(revision, job.revision));
 }
 

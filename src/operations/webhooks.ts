@@ -2,6 +2,7 @@ import { notFound } from "../domain/error.ts";
 import { firstIdAt } from "../domain/id.ts";
 import type { WebhookDelivery } from "../domain/webhook.ts";
 import type { Env } from "../env.ts";
+import { selectJob } from "../store/jobs.ts";
 import type { Page } from "../store/scan.ts";
 import {
   type DeliveryFilter,
@@ -49,10 +50,10 @@ export async function retryDelivery(
   now: number,
   project?: string,
 ): Promise<WebhookDelivery> {
-  const { current, project_id } = await homeOf(env, caller, id, WHAT, project);
-  const { type } = await getDelivery(env, caller, id, project);
-  const { webhook_url: url, webhook_secret: secret } = current.spec;
-  const to = type === "batch.finished" || url === null ? null : { url, secret };
+  const { type, job_id, project_id } = await getDelivery(env, caller, id, project);
+  const job = type === "batch.finished" ? null : await selectJob(env.DB, job_id);
+  const url = job?.current.spec.webhook_url ?? null;
+  const to = job === null || url === null ? null : { url, secret: job.current.spec.webhook_secret };
   const delivery = await restartDelivery(env, project_id, id, to, now);
   if (!delivery) throw notFound(WHAT);
   await env.WEBHOOKS.send(ringOf(delivery));
@@ -65,14 +66,10 @@ const ringOf = ({ project_id, url }: Receiver): WebhookRing => ({ v: 1, project_
 const RECEIVERS_AT_ONCE = 100;
 const RECEIVERS_PER_MINUTE = 5_000;
 
-/** Once a minute: rings that got lost, and what is too old to be kept. It never throws: it must not hold up other work. */
+/** Once a minute: rings for what was not rung for, and forgets what is too old to be kept. */
 export async function tendWebhooks(env: Env, now: number): Promise<void> {
-  try {
-    await ringDueReceivers(env, now);
-    await purgeOldDeliveries(env, now);
-  } catch (error) {
-    console.error(JSON.stringify({ event: "webhooks_not_tended", error: String(error) }));
-  }
+  await ringDueReceivers(env, now);
+  await purgeOldDeliveries(env, now);
 }
 
 /** Rings for whatever is due: rings get lost, and a queue holds none back for a day. */

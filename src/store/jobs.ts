@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, isNull, lt, not, or, type SQL, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, gte, isNull, lt, not, or, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import type { CronClock } from "../domain/cron-clock.ts";
 import type { Job, JobSpec } from "../domain/job.ts";
@@ -328,6 +328,16 @@ export interface RecentRunRow {
 
 const RECENT_RUNS = `SELECT status, doc ->> '$.started_at' AS started_at, doc ->> '$.finished_at' AS finished_at
   FROM runs WHERE job_id = ?1 AND id >= ?2 ORDER BY id DESC LIMIT ?3`;
+
+/** Versions from a number on, oldest first. */
+export function listVersionsFrom(db: D1Database, jobId: string, from: number, limit: number): Promise<VersionRow[]> {
+  return drizzle(db)
+    .select()
+    .from(jobVersions)
+    .where(and(eq(jobVersions.job_id, jobId), gte(jobVersions.version, from)))
+    .orderBy(asc(jobVersions.version))
+    .limit(limit);
+}
 
 /** Status and times of a job's newest runs since an id, at most `limit` of them. */
 export async function listRecentRuns(

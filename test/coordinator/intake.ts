@@ -123,6 +123,7 @@ export class Intake {
       expires: ttl === null ? null : due + ttl * 1000,
       max: item.max_attempts ?? null,
       version,
+      triggered: version,
       pinned: item.version !== undefined,
       status,
       attempt: 0,

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import type { JobCoordinator } from "../../src/coordinator/job-coordinator.ts";
 import { Ledger } from "../../src/coordinator/ledger.ts";
 import { LEDGER_MIGRATIONS } from "../../src/coordinator/ledger-schema.ts";
 import { holdsAtTheLane, holdsInTheCopy, holdsInTheEnd, serve } from "./laws.ts";
+import { exchanges, metered } from "./meter.ts";
 import { Play } from "./play.ts";
 import { type ItemSeed, PLAIN_ITEM, type ResultKind } from "./steps.ts";
 import { EPOCH, World } from "./world.ts";
@@ -219,29 +219,6 @@ test("reading a job that was never heard of makes no tables", async () => {
 
 // ---------------------------------------------------------------------------------------------- cost
 
-interface Meter {
-  read: number;
-  written: number;
-}
-
-/** Counts rows, index entries included, that the ledger's statements touch from now on. */
-async function metered(play: Play): Promise<Meter> {
-  const meter: Meter = { read: 0, written: 0 };
-  await play.world.inside((instance: JobCoordinator) => {
-    const { ledger } = instance as unknown as { ledger: { sql: SqlStorage } };
-    const real = ledger.sql;
-    const exec = (query: string, ...args: SqlStorageValue[]) => {
-      const cursor = real.exec(query, ...args);
-      const rows = cursor.toArray();
-      meter.read += cursor.rowsRead;
-      meter.written += cursor.rowsWritten;
-      return { toArray: () => rows, rowsWritten: cursor.rowsWritten, rowsRead: cursor.rowsRead };
-    };
-    ledger.sql = { exec } as unknown as SqlStorage;
-  });
-  return meter;
-}
-
 async function filled(n: number, max: number | null, of: (i: number) => Partial<ItemSeed> = () => ({})): Promise<Play> {
   const play = await begun();
   await play.configure({ max_concurrency: 16 }, false, false);
@@ -251,22 +228,6 @@ async function filled(n: number, max: number | null, of: (i: number) => Partial<
     await play.play({ do: "chunk", which: 0, items, kind: "next" });
   }
   return play;
-}
-
-/** Exchanges of 16 results each, without the reference, which scans. */
-async function exchanges(play: Play, n: number): Promise<number> {
-  const invocation = play.consumers.invocation();
-  let ended = 0;
-  for (let i = 0; i < n; i++) {
-    const results = [...invocation.calls.keys()].map(() => "success" as const);
-    const request = invocation.request(16, results, false, play.now);
-    const answer = await play.world.stub.exchange(request);
-    if (answer.kind !== "granted") throw new Error(answer.kind);
-    invocation.acknowledged(answer.calls);
-    ended += results.length;
-    if (answer.calls.length === 0) break;
-  }
-  return ended;
 }
 
 test("a run of a keyless batch costs at most three rows", async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { holdsAtTheLane, holdsInTheEnd } from "./laws.ts";
+import { exchanges, metered } from "./meter.ts";
 import { Play } from "./play.ts";
 import { type ItemSeed, type Knobs, PLAIN_ITEM, type ResultKind } from "./steps.ts";
 import { EPOCH } from "./world.ts";
@@ -21,8 +22,10 @@ async function begun(knobs: Partial<Knobs>, items: Partial<ItemSeed>[], width = 
   await play.begin();
   await play.configure(knobs, false, false);
   await play.play({ do: "open", max: null, threshold: null, request: null });
-  const seeds = items.map((item) => ({ ...PLAIN_ITEM, ...item }));
-  await play.play({ do: "chunk", which: 0, items: seeds, kind: "next" });
+  for (let from = 0; from < items.length; from += 500) {
+    const seeds = items.slice(from, from + 500).map((item) => ({ ...PLAIN_ITEM, ...item }));
+    await play.play({ do: "chunk", which: 0, items: seeds, kind: "next" });
+  }
   return play;
 }
 
@@ -41,4 +44,52 @@ test("a probe that is given back with its consumer's leave lets another go", asy
   await exchange(play, 1);
   expect(play.reference.held().length).toBe(1);
   await holdsInTheEnd(play);
+});
+
+const limit = (max: number, window_secs = 3_600) => ({
+  max_concurrency: 16,
+  rate_limit_keys: [{ name: "vendor", max, window_secs }],
+});
+const items = (n: number, of: (i: number) => Partial<ItemSeed>): Partial<ItemSeed>[] =>
+  Array.from({ length: n }, (_, i) => of(i));
+
+test.each<[string, (i: number) => Partial<ItemSeed>]>([
+  ["runs of one line", () => ({})],
+  ["lines that wait for one window", (i) => ({ key: `k${i}` })],
+  ["partitions that each wait for their own", (i) => ({ limits: [`vendor:p${i % 2_000}`] })],
+])("a raised limit is used by the next exchange, which reads no backlog: %s", async (_, of) => {
+  const cost = async (n: number): Promise<number> => {
+    const play = await begun(limit(1), items(n, of));
+    // Each window has its one start: what is left waits.
+    await exchanges(play, 1_000);
+    const meter = await metered(play);
+    await play.configure(limit(1_000), false, false);
+    expect(await exchanges(play, 2)).toBe(16);
+    return meter.read;
+  };
+  const few = await cost(2_400);
+  // 3,600 more wait; a page of those that go may be another.
+  expect(await cost(6_000)).toBeLessThanOrEqual(few + 100);
+});
+
+test("partitions whose starts are over leave memory", async () => {
+  const play = await begun(
+    limit(5, 4),
+    items(3_000, (i) => ({ limits: [`vendor:p${i}`] })),
+  );
+  const windows = (): Promise<number> =>
+    play.world.inside((instance) => {
+      const { lane } = instance as unknown as { lane: { limits: { windows: Map<string, unknown> } } };
+      return lane.limits.windows.size;
+    });
+  expect(await exchanges(play, 400)).toBe(3_000);
+  expect(await windows()).toBe(3_000);
+  play.world.setTime(play.now + 6_000);
+  const more = items(2_000, (i) => ({ ...PLAIN_ITEM, limits: [`vendor:q${i}`] }) as ItemSeed);
+  for (let from = 0; from < more.length; from += 500) {
+    const seeds = more.slice(from, from + 500) as ItemSeed[];
+    await play.play({ do: "chunk", which: 0, items: seeds, kind: "next" });
+  }
+  expect(await exchanges(play, 400)).toBe(2_000);
+  expect(await windows()).toBeLessThan(2_500);
 });

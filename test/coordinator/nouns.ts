@@ -16,7 +16,9 @@ export interface RefRun {
   limits: string[] | null;
   expires: number | null;
   max: number | null;
+  /** Used last. */
   version: number;
+  triggered: number;
   pinned: boolean;
   status: RunStatus;
   /** Attempts closed. */

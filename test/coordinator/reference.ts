@@ -3,7 +3,6 @@ import { type Counts, failedCount, zeroCounts } from "../../src/domain/batch.ts"
 import type { JobSpec, JobVersion } from "../../src/domain/job.ts";
 import { isTerminal, type RunStatus } from "../../src/domain/run.ts";
 import { type Settlement, settle } from "../../src/domain/settlement.ts";
-import { resolveVersion } from "../../src/domain/version-policy.ts";
 import type { Expected, RefBatch, RefHeld, RefLease, RefRun } from "./nouns.ts";
 import { firstOfLine } from "./order.ts";
 import { openingFrom, type Reason, ReferenceLimits } from "./reference-limits.ts";
@@ -131,6 +130,15 @@ export class Reference {
   cancelRun(run: RefRun): void {
     if (run.status === "queued" || run.status === "delayed") this.end(run, "canceled");
     else this.cancelHeld((h) => h.run === run);
+  }
+
+  /** By the job's policy, walking the line of versions one by one. */
+  private versionFor(triggered: number, current: JobVersion): number {
+    if (current.spec.version_policy === "pin") return triggered;
+    if (current.spec.version_policy === "latest") return current.version;
+    let reached = triggered;
+    while (reached < current.version && this.version(reached + 1).spec.backwards_compatible) reached += 1;
+    return reached;
   }
 
   private isDoomed(run: RefRun): boolean {
@@ -374,11 +382,7 @@ export class Reference {
     const lease = this.leases.get(request.nonce);
     if (!lease || !this.config) throw new Error("a grant without a lease");
     run.status = "dequeued";
-    const version = run.pinned
-      ? run.version
-      : resolveVersion(this.config.current.spec.version_policy, run.version, this.config.current.version, (v) =>
-          this.version(v),
-        );
+    const version = run.pinned || run.fallback ? run.version : this.versionFor(run.triggered, this.config.current);
     const held: RefHeld = {
       run,
       attempt: run.attempt + 1,

@@ -1,4 +1,6 @@
+import { runInDurableObject } from "cloudflare:test";
 import { beforeAll, describe, expect, test } from "vitest";
+import { laneName } from "../../src/domain/id.ts";
 import { openSealed, secretAad } from "../../src/domain/secret.ts";
 import { tellUntold } from "../../src/operations/job-changes.ts";
 import { findJob, jobByNumber, versionByRef } from "../../src/operations/jobs.ts";
@@ -398,6 +400,60 @@ describe("versions", () => {
     expect((await get(`/v1/jobs/${other.id}/versions/${job.version_id}`)).status).toBe(404);
   });
 
+  test("that the coordinator was never told reach it with the next one it hears of", async () => {
+    const job = await newJob(key, { version_policy: "minor" });
+    const COORDINATOR = {
+      idFromName: () => ({}),
+      get: () => ({ configure: () => Promise.reject(new Error("unreachable")) }),
+    } as unknown as typeof bindings.COORDINATOR;
+    for (let n = 2; n <= 43; n++) {
+      const body = { description: `Version ${n}` };
+      expect((await askWith({ COORDINATOR }, "PATCH", `/v1/jobs/${job.id}`, { key, body })).status).toBe(503);
+    }
+    // A trigger that knows the newest one brings it along too; here it is a change.
+    expect((await patch(job, { description: "Heard" })).body.version).toBe(44);
+    const lane = bindings.COORDINATOR.get(bindings.COORDINATOR.idFromName(laneName(job.id, 0)));
+    const kept = await runInDurableObject(lane, (_, state) =>
+      state.storage.sql.exec("SELECT version, doc ->> '$.spec.description' AS text FROM versions").toArray(),
+    );
+    const text = (n: number) => (n === 1 ? null : n === 44 ? "Heard" : `Version ${n}`);
+    expect(kept).toEqual(Array.from({ length: 44 }, (_, i) => ({ version: i + 1, text: text(i + 1) })));
+    // The list walks them all, once each.
+    const walked: number[] = [];
+    for (let cursor: string | null = ""; cursor !== null; ) {
+      const page = await get(`/v1/jobs/${job.id}/versions?limit=20${cursor && `&cursor=${cursor}`}`);
+      walked.push(...page.body.data.map((v: { version: number }) => v.version));
+      cursor = page.body.next_cursor;
+    }
+    expect(walked).toEqual(Array.from({ length: 44 }, (_, i) => 44 - i));
+  });
+
+  test("a trigger's own one goes before the policy, and is judged by its own schema", async () => {
+    const job = await newJob(key, {
+      version_policy: "latest",
+      payload_schema: { type: "object", required: ["old"] },
+    });
+    await post(`/v1/jobs/${job.id}/pause`);
+    const second = (await patch(job, { payload_schema: { type: "object", required: ["new"] } })).body;
+    const trigger = (body: unknown) => post(`/v1/jobs/${job.id}/trigger`, body);
+    expect((await trigger({ payload: { old: 1 } })).status).toBe(422);
+    const named = await trigger({ payload: { old: 1 }, version: job.version_id });
+    expect((await get(`/v1/runs/${named.body.id}`)).body).toMatchObject({
+      job_version: 1,
+      job_version_id: job.version_id,
+    });
+    expect(paths(await trigger({ payload: { new: 1 }, version: 1 }))).toEqual(["payload"]);
+    const dry = await trigger({ payload: { old: 1 }, version: 1, dry_run: true });
+    expect(dry.body).toMatchObject({ outcome: "created", job_version: 1 });
+    expect((await trigger({ payload: { new: 1 }, dry_run: true })).body.job_version).toBe(2);
+    expect(paths(await trigger({ payload: { new: 1 }, version: 3 }))).toEqual(["version"]);
+    const restored = await post(`/v1/jobs/${job.id}/versions/1/restore`);
+    expect(restored.body).toMatchObject({ version: 3, payload_schema: job.payload_schema, paused: true });
+    expect(restored.body.version_id).not.toBe(job.version_id);
+    expect((await trigger({ payload: { old: 1 } })).status).toBe(201);
+    expect((await get(`/v1/jobs/${job.id}/versions/${second.version_id}`)).body.version).toBe(2);
+  });
+
   test("are found by number and by id, also by other operations", async () => {
     const job = await newJob(key);
     await patch(job, { name: "Newer" });
@@ -421,4 +477,33 @@ test("health and schedule answer", async () => {
   for (const count of ["4", "101", "x", "-5", "5.5"]) {
     expect((await get(`/v1/jobs/${job.id}/schedule?count=${count}`)).status).toBe(422);
   }
+  expect((await get(`/v1/jobs/${job.id}/schedule`)).body.data).toHaveLength(10);
+  const many = (await get(`/v1/jobs/${job.id}/schedule?count=100`)).body.data;
+  expect(many).toEqual([...new Set(many)].sort());
+  expect(many).toHaveLength(100);
+  expect((await get(`/v1/jobs/${(await newJob(key)).id}/schedule`)).body).toEqual({ data: [] });
 });
+
+test.each([
+  [{ cron: "0 * * * * *" }, "cron", /exactly 5 fields/],
+  [{ cron: "" }, "cron", /exactly 5 fields/],
+  [{ cron: "0 0 L * *" }, "cron", /L, W, # and @names are not supported/],
+  [{ cron: "0 0 * * 5#2" }, "cron", /weekday field/],
+  [{ cron: "0 0 31 2 *" }, "cron", /never match/],
+  [{ execution_window_cron: "0 9-17 30 2 *" }, "execution_window_cron", /never match/],
+  [{ cron: "0 0 * * *", timezone: "Europe/Nowhere" }, "timezone", /IANA/],
+  [{ cron_overlap_policy: "queue" }, "cron_overlap_policy", /./],
+  [{ cron: "0 0 * * *", max_concurrency_per_key: 1 }, "concurrency_key_from", /cron/],
+])(
+  "a schedule that cannot be is refused when the job is made and when it is changed: %j",
+  async (fields, path, message) => {
+    const job = await newJob(key);
+    const made = await post("/v1/jobs", { name: "x", endpoint_url: ENDPOINT, ...fields });
+    for (const answer of [made, await patch(job, fields)]) {
+      expect(answer.status).toBe(422);
+      expect(paths(answer)).toEqual([path]);
+      expect(answer.body.error.details[0].message).toMatch(message);
+    }
+    expect((await get(`/v1/jobs/${job.id}`)).body).toEqual(job);
+  },
+);

@@ -17,6 +17,7 @@ type Json = { [name: string]: unknown };
 
 interface Document {
   paths: Record<string, Record<string, Operation>>;
+  webhooks: Record<string, { post: Operation }>;
   components: { schemas: Record<string, Json> };
 }
 
@@ -124,6 +125,15 @@ describe("the document", () => {
       expect(statuses, name).toEqual(expect.arrayContaining(["401", "403", String(badInput(path)), "503"]));
       if (inPath.length > 0) expect(statuses, name).toContain("404");
       if (operation.requestBody) expect(statuses, name).toEqual(expect.arrayContaining(["400", "413", "415"]));
+    }
+  });
+
+  test("says what receivers of webhooks are sent", () => {
+    expect(Object.keys(document.webhooks)).toEqual(["run", "batch.finished"]);
+    for (const { post } of Object.values(document.webhooks)) {
+      const content = post.requestBody?.content["application/json"] as { schema: Json } | undefined;
+      expect(Object.keys(closed(content?.schema ?? {}).properties as object)).toContain("timestamp");
+      expect(post.parameters?.map((p) => p.name)).toContain("webhook-id");
     }
   });
 
@@ -300,11 +310,14 @@ test("a success of every route fits the document", async () => {
     expect(body.payload).not.toBeNull();
   });
   const replayed = await use("POST /v1/runs/{id}/replay", [run.id]);
-  const told = await vi.waitFor(async () => {
-    const { body } = await ask("GET", `/v1/webhook-deliveries?run_id=${run.id}`, { key: project.key });
-    expect(body.data).toHaveLength(1);
-    return body.data[0];
-  });
+  const told = await vi.waitFor(
+    async () => {
+      const { body } = await ask("GET", `/v1/webhook-deliveries?run_id=${run.id}`, { key: project.key });
+      expect(body.data).toHaveLength(1);
+      return body.data[0];
+    },
+    { timeout: 10_000 },
+  );
   await use("GET /v1/webhook-deliveries");
   await use("GET /v1/webhook-deliveries/{id}", [told.id]);
   await use("POST /v1/webhook-deliveries/{id}/retry", [told.id]);

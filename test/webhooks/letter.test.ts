@@ -3,6 +3,7 @@ import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
 import { type BatchRecord, zeroCounts } from "../../src/domain/batch.ts";
 import { batchToWire } from "../../src/http/wire/batch-operations.ts";
+import { batchEvent, runEvent } from "../../src/http/wire/webhook-events.ts";
 import { callReceiver } from "../../src/webhooks/receiver.ts";
 import { AT, delivery, env, type Heard, heard, hurry, listening, pathOf, tell, tellBatch, zoo } from "./world.ts";
 
@@ -16,6 +17,11 @@ const hear = async (path: string): Promise<Heard> => {
 };
 const verifierOf = (secret: string): Webhook =>
   secret.startsWith("whsec_") ? new Webhook(secret) : new Webhook(new TextEncoder().encode(secret), { format: "raw" });
+/** The body, as the document describes it. */
+const parsed = (body: string, schema: typeof runEvent | typeof batchEvent = runEvent): unknown => {
+  schema.parse(JSON.parse(body));
+  return JSON.parse(body);
+};
 const isoTime = (ms: number): string => new Date(ms).toISOString();
 
 describe("a webhook as it arrives", () => {
@@ -41,6 +47,7 @@ describe("a webhook as it arrives", () => {
         '"result":{ "n": 12345678901234567890, "s":"\\u00fc" },"error":null,"metadata":{"order":"7"},' +
         `"timestamp":"${isoTime(AT + 5)}"}`,
     );
+    parsed(call.body);
     expect(await delivery(told)).toMatchObject({
       status: "delivered",
       attempts: [{ http_status: 200, error: null }],
@@ -125,6 +132,7 @@ describe("a webhook as it arrives", () => {
     const told = await tellBatch(zoo + path, batch, BASE64_SECRET);
     await callReceiver(told.receiver, listening().env, batchToWire);
     const { headers, body } = await hear(path);
+    parsed(body, batchEvent);
     expect(new Webhook(BASE64_SECRET).verify(body, headers)).toEqual({
       type: "batch.finished",
       batch_id: batch.id,

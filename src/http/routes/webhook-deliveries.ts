@@ -13,6 +13,7 @@ import {
   webhookDeliveryList,
   webhookDeliveryQuery,
 } from "../wire/webhook-deliveries.ts";
+import { describeWebhooks } from "../wire/webhook-events.ts";
 
 const tags = ["Webhooks"];
 
@@ -56,6 +57,8 @@ const retry = createRoute({
 export type WebhookDeliveryRoutes = typeof list | typeof get | typeof retry;
 
 export function registerWebhookDeliveries(app: App): void {
+  describeWebhooks(app);
+
   app.openapi(list, async (c) => {
     const asOf = await copyAsOf(c.env, null, Date.now());
     const { limit, cursor, project_id, status, ...rest } = c.req.valid("query");

@@ -11,7 +11,7 @@ export const runStatus = z.enum(RUN_STATUSES).openapi("RunStatus");
 
 export const TRIGGERED_BY = ["api", "bulk", "cron", "import", "workflow", "replay", "rpc"] as const;
 
-const runError = z.object({
+export const runError = z.object({
   class: z.enum(["client", "auth", "rate_limited", "server", "timeout", "connection", "blocked", "lost"]),
   message: z.string(),
   http_status: z.int().nullable(),

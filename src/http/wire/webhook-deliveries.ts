@@ -1,20 +1,15 @@
 import { z } from "@hono/zod-openapi";
-import type { WebhookType } from "../../domain/notice.ts";
 import { DELIVERY_STATUSES, type WebhookDelivery } from "../../domain/webhook.ts";
 import { instant, iso, isoOrNull, listOf, listParams, strictQuery, uuid } from "./common.ts";
 import { queryAnyOf, queryUuid } from "./query.ts";
+import { WEBHOOK_TYPES } from "./webhook-events.ts";
 
 /** Webhook deliveries on the wire (contract 6). */
-
-const TYPES = [
-  ...["run.completed", "run.failed", "run.timed_out", "run.crashed", "run.canceled", "run.expired"],
-  "batch.finished",
-] as WebhookType[];
 
 export const webhookDelivery = z
   .object({
     id: uuid().openapi({ description: "Also the `webhook-id` of every try." }),
-    type: z.enum(TYPES),
+    type: z.enum(WEBHOOK_TYPES),
     run_id: uuid().nullable(),
     batch_id: uuid().nullable(),
     url: z.string(),
