@@ -31,6 +31,9 @@ export const MAX_STEPS = 1_000;
 /** A completed run starts a workflow, whose runs start workflows: no further than this. */
 export const MAX_CHAIN_DEPTH = 10;
 
+/** A workflow run whose instance has not begun so long after it was made is asked after. */
+export const BEGINS_WITHIN_MS = 10_000;
+
 export const STEP_STATUSES = ["pending", "sleeping", "running", "completed", "failed", "skipped", "canceled"] as const;
 export type StepStatus = (typeof STEP_STATUSES)[number];
 

@@ -1,6 +1,6 @@
 import { ApiError, type ErrorDetail, notFound } from "../domain/error.ts";
 import { isUuid, timeOf } from "../domain/id.ts";
-import { stepProblem } from "../domain/workflow.ts";
+import { BEGINS_WITHIN_MS, stepProblem } from "../domain/workflow.ts";
 import type { Env } from "../env.ts";
 import type { Page } from "../store/scan.ts";
 import * as lists from "../store/workflow-run-lists.ts";
@@ -13,9 +13,6 @@ import { jobsOf, type Workflow } from "./workflows.ts";
 
 export type ShownWorkflowRun = lists.ShownWorkflowRun;
 export type WorkflowRunFilter = lists.WorkflowRunFilter;
-
-/** The sweeper asks after a run whose instance has not begun by then. */
-const BEGINS_WITHIN_MS = 30_000;
 
 /**
  * Starts a workflow. It is durable once this is answered, whether or not its instance could be created at once.

@@ -1,6 +1,6 @@
 import { assertNever } from "../domain/error.ts";
 import type { Notice } from "../domain/notice.ts";
-import { MAX_CHAIN_DEPTH } from "../domain/workflow.ts";
+import { BEGINS_WITHIN_MS, MAX_CHAIN_DEPTH } from "../domain/workflow.ts";
 
 /** `?1` project, `?2` job, `?3` JSON of the kind's notices. A second arrival of a notice is none. */
 const INSERT_WEBHOOKS = `INSERT INTO webhook_deliveries
@@ -9,9 +9,6 @@ const INSERT_WEBHOOKS = `INSERT INTO webhook_deliveries
     e.value->>4, e.value->>4
   FROM json_each(?3) AS n, json_each(n.value, '$.events') AS e WHERE true
   ON CONFLICT (project_id, id) DO NOTHING`;
-
-/** The sweeper asks after a workflow run whose instance has not begun so long after. */
-const BEGINS_WITHIN_MS = 30_000;
 
 /** A run that cannot start stands there as failed, for its owner to see. */
 const INSERT_WORKFLOW_RUNS = `INSERT INTO workflow_runs

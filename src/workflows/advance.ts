@@ -25,7 +25,7 @@ const PARALLEL = 6;
 /** A step whose job could not be asked is tried again after this long. */
 const RETRY_MS = 5_000;
 /** The sweeper asks after a run that has not been looked at for so long after it should have been. */
-const GRACE_MS = 60_000;
+const GRACE_MS = 15_000;
 
 /** What a look at a run has come to. */
 export type Look =

@@ -5,7 +5,7 @@ import type { WorkflowPorts } from "./ports.ts";
 import { type RunnerParams, WAKE } from "./protocol.ts";
 
 /** An idle run is looked at again after this long, then after twice as long, and so on. Signals come long before. */
-const FIRST_PATIENCE_MS = 30_000;
+const FIRST_PATIENCE_MS = 10_000;
 const MAX_PATIENCE_MS = 6 * 3_600_000;
 
 /** Of one look; afterwards the run waits as though there had been nothing to do. */
@@ -30,7 +30,11 @@ export const workflowRunner = (ports: WorkflowPorts) =>
 
     private async look(id: string, step: WorkflowStep, n: number, patienceMs: number): Promise<Look> {
       try {
-        return await step.do(`look ${n}`, RETRIES, () => look(this.env, ports, id, patienceMs, Date.now));
+        // As text: over an object that crosses here the local runtime says that the Worker has hung.
+        const seen = await step.do(`look ${n}`, RETRIES, async () =>
+          JSON.stringify(await look(this.env, ports, id, patienceMs, Date.now)),
+        );
+        return JSON.parse(seen) as Look;
       } catch (error) {
         console.error(JSON.stringify({ event: "workflow_run_not_seen", workflow_run_id: id, error: String(error) }));
         return { kind: "wait", ms: patienceMs, moved: false };
