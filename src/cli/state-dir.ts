@@ -54,6 +54,9 @@ export function writeSecret(file: string, text: string): void {
 /** `{A: "b"}` → `A="b"` lines, as wrangler's `--env-file` reads them. */
 export function formatVars(vars: Record<string, string>): string {
   return Object.entries(vars)
-    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+    .map(([name, value]) => `${name}=${quoted(value)}`)
     .join("\n");
 }
+
+/** Inside double quotes the file's reader leaves a backslash before a quote, inside single quotes it changes nothing. */
+const quoted = (value: string): string => (value.includes('"') ? `'${value}'` : JSON.stringify(value));

@@ -58,7 +58,7 @@ describe("the state dir", () => {
   });
 
   test("writes variables so that quotes and spaces survive", () => {
-    expect(formatVars({ A: "1:a+/=", B: 'say "hi"' })).toBe('A="1:a+/="\nB="say \\"hi\\""');
+    expect(formatVars({ A: "1:a+/=", B: 'say "hi"' })).toBe(`A="1:a+/="\nB='say "hi"'`);
   });
 });
 
