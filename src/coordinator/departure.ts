@@ -3,6 +3,7 @@ import { AlarmClock } from "./alarm-clock.ts";
 import { bill } from "./bill.ts";
 import { gather, type Shipment, settleShipment, ship } from "./flush.ts";
 import type { Lane } from "./lane.ts";
+import { Lingering } from "./lingering.ts";
 import { ring } from "./notices.ts";
 import type { JobConfig } from "./protocol.ts";
 import { statsDueAt } from "./stats.ts";
@@ -32,6 +33,7 @@ export interface Home {
 /** All that leaves the object after a transaction: tickets, the copy in D1, the next alarm. */
 export class Departure {
   readonly tickets = new Tickets();
+  readonly lingering = new Lingering();
   private readonly home: Home;
   private readonly clock: AlarmClock;
   /** The last alarm that was set, until it is stored. */
@@ -57,7 +59,8 @@ export class Departure {
 
   /** Rings for the work that may go now, and sets the alarm for what is due later. */
   follow(lane: Lane, now: number): void {
-    const tickets = this.tickets.ring(lane, now, () => crypto.randomUUID());
+    const call = (consumers: number) => this.lingering.call(consumers);
+    const tickets = this.tickets.ring(lane, now, () => crypto.randomUUID(), call);
     if (tickets.length > 0) this.home.ctx.waitUntil(this.send(tickets));
     // A sending under way sees to the next one itself, unless it dies with the object.
     const flushNotBefore = Math.max(this.flushNotBefore, this.flushing ? now + SENDING_MS : 0);

@@ -46,6 +46,16 @@ export function exchange(lane: Lane, request: ExchangeRequest, at: Instant): Exc
   return answer(lane, calls, abort, plansFor(lane, calls, request.plans));
 }
 
+/**
+ * How long the answer may wait for work, in ms. A grant's call must begin within a time that its consumer counts from the
+ * sending of this request, so waiting takes no more than half of it.
+ */
+export function patienceOf(lane: Lane, request: ExchangeRequest, answer: ExchangeAnswer): number {
+  const isIdle = answer.kind === "granted" && answer.calls.length === 0 && !lane.leases.has(request.nonce);
+  if (!isIdle || request.want === 0 || request.leaving || request.patience_ms === undefined) return 0;
+  return Math.min(request.patience_ms, Math.floor(lane.limits.startWithinMs(null) / 2));
+}
+
 /** Takes back what consumers held that have fallen silent, or that belong to an earlier boot. */
 export function reclaim(lane: Lane, at: Instant): void {
   for (const lease of lane.leases.values()) {
@@ -270,7 +280,6 @@ function answer(lane: Lane, calls: CallGrant[], abort: number[], plans: CallPlan
     calls,
     plans,
     abort,
-    linger_ms: null,
   };
 }
 

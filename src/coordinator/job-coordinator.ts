@@ -25,7 +25,7 @@ import type { CronAnswer, CronRequest } from "./cron-protocol.ts";
 import { Departure } from "./departure.ts";
 import { expireWaiting, promoteDue } from "./due.ts";
 import { purgeSeen } from "./duplicates.ts";
-import { exchange, reclaim } from "./exchange.ts";
+import { exchange, patienceOf, reclaim } from "./exchange.ts";
 import { isBusy } from "./flush.ts";
 import { acceptImport, fenceImport, forgetImport, openImport } from "./import-intake.ts";
 import type { ImportAnswer, ImportChunk, OpenImportAnswer, OpenImportRequest, StreamPlace } from "./import-protocol.ts";
@@ -174,6 +174,14 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
   async exchange(request: ExchangeRequest): Promise<ExchangeAnswer> {
     this.departure.tickets.answered(request.ticket);
     bill.runs_finished += request.results.length;
+    const answer = this.exchangeNow(request);
+    const lane = this.load();
+    const patience = lane === null ? 0 : patienceOf(lane, request, answer);
+    if (patience === 0 || !(await this.departure.lingering.wait(patience))) return answer;
+    return this.exchangeNow({ ...request, results: [], started: [] });
+  }
+
+  private exchangeNow(request: ExchangeRequest): ExchangeAnswer {
     return this.ifThere<ExchangeAnswer>({ kind: "disowned" }, (lane, now) => {
       reclaim(lane, { now, random: Math.random });
       return exchange(lane, request, { now, random: Math.random });

@@ -257,6 +257,8 @@ export interface ExchangeRequest {
   started: { seq: number; at: number }[];
   /** The invocation ends: what it still holds is given back. */
   leaving: boolean;
+  /** Where there is nothing for it, and it holds nothing, the answer may wait so long for work to come. Absent: not at all. */
+  patience_ms?: number;
 }
 
 export type ExchangeAnswer =
@@ -267,8 +269,6 @@ export type ExchangeAnswer =
       plans: CallPlan[];
       /** Runs of this consumer that were canceled: abort their calls. */
       abort: number[];
-      /** Ask again after this many milliseconds though nothing was granted; null: leave once the slots are empty. */
-      linger_ms: number | null;
     }
   /** This consumer was declared dead and its runs were given to others: abort everything. */
   | { kind: "disowned" };

@@ -15,8 +15,12 @@ export class Tickets {
   private readonly out = new Map<string, number>();
   private failures = 0;
 
-  /** Names for as many tickets as the work that may go now can use, beyond those already out. */
-  ring(lane: Lane, now: number, name: () => string): Ticket[] {
+  /**
+   * Names for as many tickets as the work that may go now can use, beyond those already out.
+   *
+   * @param call tells so many consumers that wait for work; answers how many there were.
+   */
+  ring(lane: Lane, now: number, name: () => string, call: (consumers: number) => number): Ticket[] {
     this.expire(now);
     const config = lane.config;
     if (config === null) return [];
@@ -25,7 +29,7 @@ export class Tickets {
     const ready = readyRuns(lane, free, now);
     const needed = Math.ceil(Math.min(free, ready) / lane.settings.pumpWidth) - this.out.size;
     const tickets: Ticket[] = [];
-    for (let i = 0; i < needed; i++) {
+    for (let left = needed - call(needed); left > 0; left--) {
       const id = name();
       this.out.set(id, now);
       tickets.push({ v: 1, job: config.id, lane: 0, id });

@@ -57,6 +57,8 @@ export type PumpEnd = "done" | "disowned" | "silenced";
 /** Results travel as soon as this many wait (or half of the width), or the oldest has waited this long. */
 const BATCH = 25;
 const RESULT_WAIT_MS = 3;
+/** With nothing to do, work is waited for so long before the invocation ends. */
+const PATIENCE_MS = 400;
 /** A call that has begun is told after this long, so that `executing` is seen. */
 const START_WAIT_MS = 300;
 const BACKOFF_MS = 50;
@@ -93,8 +95,6 @@ class Pump {
   /** The sending of the last exchange, and of the last acknowledged one. */
   #sentAt: number;
   #acknowledgedAt: number;
-  /** When to ask again though nothing is held. */
-  #askAt: number;
   /** The earliest last. Later ones stay, for they will be needed: most of the time one waits for silence, one for results. */
   #timers: { at: number; cancel(): void }[] = [];
 
@@ -106,7 +106,6 @@ class Pump {
     this.#leaveAt = now + deps.leave_after_ms;
     this.#sentAt = now;
     this.#acknowledgedAt = now;
-    this.#askAt = now;
   }
 
   /** Does what is due and sets the timer for what will be. Called after every change. */
@@ -125,7 +124,7 @@ class Pump {
   #exchangeAt(now: number): number {
     if (this.#exchanging) return Number.POSITIVE_INFINITY;
     if (this.#tray.size >= this.#threshold) return now;
-    if (this.#slots.size === 0) return this.#tray.size > 0 ? now : Math.min(this.#askAt, this.#leaveAt);
+    if (this.#slots.size === 0) return now;
     let at = this.#sentAt + HEARTBEAT_MS;
     const oldest = this.#tray.oldestAt;
     if (oldest !== null) at = Math.min(at, oldest + RESULT_WAIT_MS);
@@ -163,6 +162,7 @@ class Pump {
       started: Array.from(this.#untold, ([seq, at]) => ({ seq, at })),
       leaving: leaves && this.#slots.size === 0 && this.#tray.size === 0,
     };
+    if (!leaves && this.#slots.size === 0 && this.#tray.size === 0) request.patience_ms = PATIENCE_MS;
     this.#untold.clear();
     this.#ask(request, now, BACKOFF_MS);
   }
@@ -170,7 +170,7 @@ class Pump {
   /** The same request until it is answered: the coordinator knows it by its sequence number. */
   #ask(request: ExchangeRequest, sentAt: number, backoff: number): void {
     this.#deps.exchange(request).then(
-      (answer) => this.#answered(request, sentAt, answer),
+      (answer) => this.#answered(sentAt, answer),
       (error: unknown) => {
         if (this.#ended) return;
         this.#deps.fault(error);
@@ -181,7 +181,7 @@ class Pump {
     );
   }
 
-  #answered(request: ExchangeRequest, sentAt: number, answer: ExchangeAnswer): void {
+  #answered(sentAt: number, answer: ExchangeAnswer): void {
     if (this.#ended) return;
     this.#exchanging = false;
     if (answer.kind === "disowned") {
@@ -193,14 +193,8 @@ class Pump {
     for (const plan of answer.plans) this.#plans.set(plan.version, plan);
     for (const grant of answer.calls) this.#take(grant, answer.job, sentAt);
     for (const seq of answer.abort) this.#cancel(seq);
-    if (this.#slots.size === 0 && this.#tray.size === 0) {
-      if (request.leaving || answer.linger_ms === null) {
-        this.#end("done");
-        return;
-      }
-      this.#askAt = this.#deps.clock.now() + answer.linger_ms;
-    }
-    this.tick();
+    if (this.#slots.size === 0 && this.#tray.size === 0) this.#end("done");
+    else this.tick();
   }
 
   #cancel(seq: number): void {

@@ -44,7 +44,6 @@ const anyScript = fc.record<Script>({
       .map((list): Script["fate"] => [...list, "hangs"]),
   ),
   start_within_ms: fc.integer({ min: 0, max: 1_000 }),
-  linger_ms: fc.option(fc.integer({ min: 1, max: 500 })),
   cancel_every: fc.integer({ min: 0, max: 5 }),
   fault_every: fc.integer({ min: 0, max: 5 }),
   leave_after_ms: fc.constantFrom(1_000, 20_000),
@@ -78,7 +77,6 @@ describe("the pump, in any weather", () => {
           prepare_ms: [0],
           start_within_ms: 60_000,
           leave_after_ms: HOUR,
-          linger_ms: null,
           cancel_every: 0,
           fault_every: 0,
         });
@@ -215,13 +213,15 @@ describe("the pump, case by case", () => {
     expect([...lane.reports.values()].every((r) => r.outcome.kind === "response")).toBe(true);
   });
 
-  test("it lingers when told to, asks again, and says when it leaves", async () => {
-    const { lane, end, took } = await play({ runs: 3, linger_ms: 100, leave_after_ms: 1_000 });
+  test("it waits for work only while it has nothing in hand, and not once it is to leave", async () => {
+    const { lane, end } = await play({ runs: 30, width: 10, call_ms: [5, 40], leave_after_ms: 60 });
     expect(end).toBe("done");
-    expect(took).toBeGreaterThanOrEqual(1_000);
-    expect(took).toBeLessThan(1_200);
-    expect(lane.requests.length).toBeGreaterThan(8);
-    expect(lane.requests.at(-1)?.request.leaving).toBe(true);
+    const known = new Set<number>();
+    for (const { at, request } of lane.requests) {
+      for (const { seq } of request.results) known.add(seq);
+      const isIdle = request.want === 10 && known.size % 10 === 0;
+      expect(request.patience_ms === undefined, `at ${at}`).toBe(!isIdle);
+    }
   });
 
   test("a fault of ours: the run is given back at no attempt, and not for at once; the others go on", async () => {
@@ -235,7 +235,7 @@ describe("the pump, case by case", () => {
     expect([end, lane.everythingReported, lane.begun, lane.faults]).toEqual(["done", true, 32, []]);
   });
 
-  test("nothing to do and no word to linger: one exchange, no farewell", async () => {
+  test("nothing to do: one exchange, no farewell", async () => {
     const { lane, end } = await play({ runs: 0 });
     expect(end).toBe("done");
     expect(lane.requests).toHaveLength(1);

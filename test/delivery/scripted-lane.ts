@@ -64,7 +64,6 @@ export interface Script {
   /** `lost_there`: the request never arrives. `lost_back`: it does, and its answer is lost. `hangs`: neither ever. */
   fate: ("fine" | "lost_there" | "lost_back" | "hangs")[];
   start_within_ms: number;
-  linger_ms: number | null;
   /** Every n-th run is canceled as soon as it was granted; 0: none. */
   cancel_every: number;
   /** Every n-th call cannot be made, through a fault of ours; 0: none. */
@@ -82,7 +81,6 @@ export const CALM: Script = {
   back_ms: [1],
   fate: ["fine"],
   start_within_ms: 1000,
-  linger_ms: null,
   cancel_every: 0,
   fault_every: 0,
   leave_after_ms: 20_000,
@@ -206,7 +204,6 @@ export class ScriptedLane {
       calls,
       plans: request.plans.includes(PLAN.version) ? [] : [PLAN],
       abort,
-      linger_ms: this.#script.linger_ms,
     };
     this.#answers.set(request.sequence, answer);
     return answer;
