@@ -6,7 +6,7 @@ import type { Page } from "../store/scan.ts";
 import * as lists from "../store/workflow-run-lists.ts";
 import * as store from "../store/workflow-runs.ts";
 import { createInstance, reviveInstance, wakeInstance } from "../workflows/client.ts";
-import { keepPayload } from "../workflows/run-payload.ts";
+import { bodyOf, keepPayload } from "../workflows/run-payload.ts";
 import { type Caller, projectScope } from "./authorize.ts";
 import { workflowPorts } from "./workflow-steps.ts";
 import { jobsOf, type Workflow } from "./workflows.ts";
@@ -77,18 +77,20 @@ export async function getWorkflowRun(
   return shown(env, await findRun(env, caller, id, project));
 }
 
-/** With everything that is kept in R2. */
+/** Bytes of results from R2 that one answer holds; the runs of the steps have the others. */
+const SHOWN_BYTES = 8 * 1024 * 1024;
+
+/** With what is kept in R2, as far as it fits an answer. */
 async function shown(env: Env, run: store.WorkflowRunRow): Promise<ShownWorkflowRun> {
   const whole = await lists.showWorkflowRun(env, run);
-  const payload = await textOf(env, run.payload, run.payload_ref);
+  let bytes = 0;
   const steps = [];
-  for (const step of whole.steps) steps.push({ ...step, result: await textOf(env, step.result, step.result_ref) });
-  return { run: { ...run, payload }, steps };
-}
-
-async function textOf(env: Env, inline: string | null, ref: string | null): Promise<string | null> {
-  if (inline !== null || ref === null) return inline;
-  return (await env.BLOBS.get(ref))?.text() ?? null;
+  for (const step of whole.steps) {
+    const result = bytes < SHOWN_BYTES ? await bodyOf(env, step.result, step.result_ref) : step.result;
+    if (step.result_ref !== null) bytes += result?.length ?? 0;
+    steps.push({ ...step, result });
+  }
+  return { run: { ...run, payload: await bodyOf(env, run.payload, run.payload_ref) }, steps };
 }
 
 /** A page of workflow runs, newest first. */

@@ -29,16 +29,20 @@ export interface ShownWorkflowRun {
 
 /** Results beyond so many characters are left out of lists. */
 const LISTED_RESULT_CHARS = 4_096;
+/** Inline results beyond so many characters together are left out of a run's answer. */
+const SHOWN_CHARS = 8_000_000;
 /** A page ends early once it has so many steps. */
 const PAGE_STEPS = 2_000;
 
 type RawRun = Parameters<typeof toRun>[0];
 type RawStep = Parameters<typeof toStep>[0];
 
-/** A run with all of its steps and their results. */
+/** A run with all of its steps and their results, as far as they fit an answer. */
 export async function showWorkflowRun(env: Env, run: WorkflowRunRow): Promise<ShownWorkflowRun> {
   const { results } = await env.DB.prepare(
-    `SELECT ${STEP_COLUMNS}, s.result FROM workflow_run_steps AS s WHERE s.workflow_run_id = ?`,
+    `SELECT ${STEP_COLUMNS},
+       iif(sum(coalesce(length(s.result), 0)) OVER (ORDER BY s.step_index) <= ${SHOWN_CHARS}, s.result, NULL) AS result
+     FROM workflow_run_steps AS s WHERE s.workflow_run_id = ?`,
   )
     .bind(run.id)
     .all<RawStep>();

@@ -1,3 +1,4 @@
+import { MAX_BODY_BYTES } from "../domain/run.ts";
 import type { RunDoc } from "../domain/run-doc.ts";
 import {
   hasStepEnded,
@@ -78,27 +79,33 @@ export async function selectSteps(db: D1Database, workflowId: string, revision: 
   return JSON.parse(row.steps) as WorkflowStep[];
 }
 
-/** Takes over what the runs of its steps have come to, wherever the copy shows them ended: no value leaves the database. */
+/** Ends taken over in one look. */
+const SETTLED_A_LOOK = 200;
+
+/** Takes over what the runs of its steps have come to, where the copy shows them ended: no result leaves the database. */
 const SETTLE_STEPS = `UPDATE workflow_run_steps AS s SET ver = 3,
     status = iif(r.status = 'completed', 'completed', 'failed'),
     result = iif(r.status = 'completed', r.doc ->> '$.result', NULL),
     result_ref = iif(r.status = 'completed', r.doc ->> '$.result_ref', NULL),
     result_size = iif(r.status <> 'completed', 0,
-      coalesce(length(CAST(r.doc ->> '$.result' AS BLOB)), iif(r.doc ->> '$.result_ref' IS NULL, 0, 1048576))),
+      coalesce(length(CAST(r.doc ->> '$.result' AS BLOB)), iif(r.doc ->> '$.result_ref' IS NULL, 0, ${MAX_BODY_BYTES}))),
     error = CASE WHEN r.status = 'completed' THEN NULL
       WHEN r.status IN ('canceled', 'expired') OR r.doc -> '$.error' IS NULL
         THEN json_object('class', r.status, 'message', 'the run is ' || r.status, 'http_status', NULL)
       ELSE r.doc -> '$.error' END
-  FROM workflow_runs AS w, runs AS r
-  WHERE s.workflow_run_id = ?1 AND s.status = 'running' AND w.id = ?1 AND ${IS_ALIVE}
-    AND r.project_id = w.project_id AND r.id = s.run_id
-    AND r.status IN ('completed', 'failed', 'timed_out', 'crashed', 'canceled', 'expired')`;
+  FROM (SELECT b.step_index, r.status, r.doc
+    FROM workflow_runs AS w CROSS JOIN workflow_run_steps AS b CROSS JOIN runs AS r
+    WHERE w.id = ?1 AND ${IS_ALIVE} AND b.workflow_run_id = ?1 AND b.status = 'running'
+      AND r.project_id = w.project_id AND r.id = b.run_id
+      AND r.status IN ('completed', 'failed', 'timed_out', 'crashed', 'canceled', 'expired')
+    LIMIT ${SETTLED_A_LOOK}) AS r
+  WHERE s.workflow_run_id = ?1 AND s.step_index = r.step_index AND s.status = 'running'`;
 
 /** A run and where its steps stand, after taking over what has ended. Results are left out. */
 export async function takeStock(
   db: D1Database,
   id: string,
-): Promise<{ run: WorkflowRunRow; steps: StepRow[]; settled: number } | null> {
+): Promise<{ run: WorkflowRunRow; steps: StepRow[]; settled: number; mayHaveMore: boolean } | null> {
   const [settled, runs, steps] = await db.batch([
     db.prepare(SETTLE_STEPS).bind(id),
     db.prepare(`SELECT ${RUN_COLUMNS} FROM workflow_runs AS w WHERE w.id = ?`).bind(id),
@@ -108,10 +115,12 @@ export async function takeStock(
   ]);
   const [run] = (runs as D1Result<RawRun>).results;
   if (!run) return null;
+  const changes = settled?.meta.changes ?? 0;
   return {
     run: toRun(run),
     steps: (steps as D1Result<RawStep>).results.map(toStep),
-    settled: settled?.meta.changes ?? 0,
+    settled: changes,
+    mayHaveMore: changes >= SETTLED_A_LOOK,
   };
 }
 

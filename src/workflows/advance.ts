@@ -27,6 +27,8 @@ const RETRY_MS = 5_000;
 /** The sweeper asks after a run that has not been looked at for so long after it should have been. */
 const GRACE_MS = 15_000;
 
+const MAX_MESSAGE = 2_000;
+
 /** What a look at a run has come to. */
 export type Look =
   | { kind: "ended" }
@@ -61,7 +63,9 @@ export async function look(
     await saveProgress(env.DB, id, { moves: [], at: clock(), due_at: 0, end: { status: "failed", error } });
     return { kind: "again" };
   }
-  return new Looking(env, ports, run, await planOf(env, run), stock.steps, patienceMs, clock).go(stock.settled > 0);
+  const looking = new Looking(env, ports, run, await planOf(env, run), stock.steps, patienceMs, clock);
+  const seen = await looking.go(stock.settled > 0);
+  return stock.mayHaveMore && seen.kind === "wait" ? { kind: "again" } : seen;
 }
 
 class Looking {
@@ -181,7 +185,7 @@ class Looking {
   }
 
   private fail(index: number, error: StepError): void {
-    this.moves.push({ index, status: "failed", error });
+    this.moves.push({ index, status: "failed", error: { ...error, message: error.message.slice(0, MAX_MESSAGE) } });
   }
 
   private refOf(index: number): string {

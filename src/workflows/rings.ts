@@ -4,7 +4,7 @@ import { type WorkflowRing, workflowRingSchema } from "./protocol.ts";
 
 /** Instances woken at once: six connections may be open in one invocation. */
 const PARALLEL = 6;
-/** Too many are created at once, or the platform stumbled. */
+/** Too many were created at once, or the platform stumbled. */
 const RETRY_SECS = 5;
 
 /** The consumer of the queue "workflows". A ring that is lost all the same is made good by the sweeper. */
@@ -35,6 +35,10 @@ async function answer(env: Env, { workflow_run_id: id, begins }: WorkflowRing, m
     for (const message of messages) message.ack();
   } catch (error) {
     console.error(JSON.stringify({ event: "workflow_run_not_woken", workflow_run_id: id, error: String(error) }));
-    for (const message of messages) message.retry({ delaySeconds: RETRY_SECS });
+    // A wake is not worth a second try: the run stands there as overdue, unless it has ended.
+    for (const message of messages) {
+      if (begins) message.retry({ delaySeconds: RETRY_SECS });
+      else message.ack();
+    }
   }
 }

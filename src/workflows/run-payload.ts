@@ -49,7 +49,8 @@ async function factsOf(env: Env, source: SourceRun, mapping: Record<string, stri
   };
 }
 
-async function bodyOf(env: Env, inline: string | null, ref: string | null): Promise<string | null> {
+/** A body as raw JSON, wherever it is kept; null where it is nowhere. */
+export async function bodyOf(env: Env, inline: string | null, ref: string | null): Promise<string | null> {
   if (inline !== null || ref === null) return inline;
   return (await env.BLOBS.get(ref))?.text() ?? null;
 }

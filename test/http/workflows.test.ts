@@ -227,6 +227,41 @@ describe("a job that starts a workflow", () => {
   });
 });
 
+describe("a trigger", () => {
+  beforeAll(async () => {
+    await ask("POST", "/v1/jobs/the-job/pause", { key });
+    await create([step("a")], { slug: "started" });
+  });
+  const trigger = (body: unknown, headers: Record<string, string> = {}) =>
+    ask("POST", "/v1/workflows/started/trigger", { key, body, headers });
+
+  test.each<[string, unknown, number, string]>([
+    ["half of a body", '{"payload":', 400, ""],
+    ["a list", [1], 422, ""],
+    ["an unknown field", { payloads: 1 }, 422, "payloads"],
+    ["another project", { project_id: "019c2f6e-7d80-7a3b-9c55-0000000002a1" }, 404, ""],
+    ["a payload that is too deep", `{"payload":${"[".repeat(70)}${"]".repeat(70)}}`, 422, "payload"],
+    ["a field that stands twice", '{"payload":1,"payload":2}', 422, "payload"],
+  ])("with %s is refused", async (_, body, status, path) => {
+    const answer = await trigger(body);
+    expect([answer.status, details(answer)[0]?.[0] ?? ""]).toEqual([status, path || (details(answer)[0]?.[0] ?? "")]);
+  });
+
+  test("takes any payload, or none, and is found by its id", async () => {
+    const empty = await ask("POST", "/v1/workflows/started/trigger", { key });
+    expect([empty.status, empty.body.payload, empty.body.status]).toEqual([201, {}, "queued"]);
+    for (const payload of [null, 0, "text", [], { a: [1] }]) {
+      const answer = await trigger({ payload });
+      expect([answer.status, answer.body.payload]).toEqual([201, payload]);
+    }
+    const read = await ask("GET", `/v1/workflow-runs/${empty.body.id}`, { key });
+    expect(read.body).toMatchObject({ id: empty.body.id, workflow_id: empty.body.workflow_id, depth: 1 });
+    expect((await ask("GET", "/v1/workflow-runs/019c2f6e-7d80-7a3b-9c55-0000000002a1", { key })).status).toBe(404);
+    expect((await ask("GET", "/v1/workflow-runs?status=done", { key })).status).toBe(422);
+    expect((await ask("GET", "/v1/workflow-runs?cursor=x", { key })).status).toBe(400);
+  });
+});
+
 test("keys without the scope are refused", async () => {
   const reader = await newProject(["jobs:read"]);
   expect((await create([step("a")], {}, reader.key)).status).toBe(403);

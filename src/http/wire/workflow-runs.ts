@@ -27,7 +27,10 @@ const step = z
           "before it, with `skip_dependents`. `workflow_failed`: something, with `fail_workflow`.",
       }),
     run_id: uuid().nullable(),
-    result: z.unknown().openapi({ description: "What its run answered. In lists null beyond 4 KiB." }),
+    result: z.unknown().openapi({
+      description:
+        "What its run answered; its run has it too. In lists null beyond 4 KiB, and where many are large together.",
+    }),
     error: z.object({ class: z.string(), message: z.string(), http_status: z.int().nullable() }).nullable().openapi({
       description:
         "Of its run; or `condition`, `payload` or `trigger` where no run was made, `canceled` or `expired` where it never ended.",
