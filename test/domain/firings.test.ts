@@ -89,7 +89,11 @@ describe.each(ZONES)("a year of minutes in %s", { timeout: 30_000 }, (zone) => {
   test.each(CRONS)("$cron", (cron) => {
     const expected = firingsOfYear(walls, cron);
     expect(expected.length).toBeGreaterThan(5);
-    expect(iso(nextFirings(cron.cron, zone, START - 1, expected.length))).toEqual(iso(expected));
+    const found = nextFirings(cron.cron, zone, START - 1, expected.length);
+    const wrong = expected.findIndex((at, i) => at !== found[i]);
+    expect(wrong === -1 ? [] : iso(found.slice(wrong, wrong + 3))).toEqual(
+      wrong === -1 ? [] : iso(expected.slice(wrong, wrong + 3)),
+    );
     // And from anywhere else the same, forwards and backwards.
     const times = fc.integer({ min: 0, max: YEAR_MINUTES * MINUTE - 1 }).map((ms) => START + ms);
     fc.assert(
