@@ -10,8 +10,17 @@ export interface SseEvent {
 const HEARTBEAT_MS = 15_000;
 const encoder = new TextEncoder();
 
-function frame({ event, id, data }: SseEvent): string {
-  return `${event === undefined ? "" : `event: ${event}\n`}${id === undefined ? "" : `id: ${id}\n`}data: ${data}\n\n`;
+const frames = new WeakMap<SseEvent, Uint8Array>();
+
+/** The same event goes to many: its bytes are made once. */
+function frame(event: SseEvent): Uint8Array {
+  const known = frames.get(event);
+  if (known !== undefined) return known;
+  const name = event.event === undefined ? "" : `event: ${event.event}\n`;
+  const id = event.id === undefined ? "" : `id: ${event.id}\n`;
+  const bytes = encoder.encode(`${name}${id}data: ${event.data}\n\n`);
+  frames.set(event, bytes);
+  return bytes;
 }
 
 /**
@@ -41,7 +50,7 @@ export async function sseResponse<E>(
         }
         next = null;
         if (result.done) controller.close();
-        else controller.enqueue(encoder.encode(frame(toSse(result.value))));
+        else controller.enqueue(frame(toSse(result.value)));
       },
       async cancel() {
         await source.return?.();

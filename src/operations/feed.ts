@@ -27,8 +27,10 @@ export interface FeedSource<M extends FeedMessage> {
 const TICK_MS = 1_000;
 /** A watcher that has not looked around for this long died without a word, or its client reads nothing. */
 const DEAD_MS = 30_000;
-/** A watcher is told of what is no milestone at most four times a second. */
+/** A watcher is told of what is no milestone at most four times a second; less often where there is a crowd. */
 const MINOR_EVERY_MS = 260;
+const CROWD = 50;
+const CROWD_EVERY_MS = 650;
 /** A socket that says nothing is asked after so long, and given up after so long. */
 const PING_AFTER_MS = 4_000;
 const SILENT_MS = 12_000;
@@ -205,7 +207,7 @@ export class Watcher<M extends FeedMessage> implements AsyncIterableIterator<M> 
         const wake = this.nextWake();
         this.feed.enter(this, this.last?.ver ?? null);
         await this.feed.tend(this, this.seenAt);
-        await this.sleepUntil(wake, this.queue.length > 0 ? this.minorAt + MINOR_EVERY_MS : this.feed.retryAt);
+        await this.sleepUntil(wake, this.isEarly() ? this.minorDue : this.feed.retryAt);
       }
     } catch (error) {
       this.leave();
@@ -225,7 +227,9 @@ export class Watcher<M extends FeedMessage> implements AsyncIterableIterator<M> 
     const earlier = this.queue.at(-2) ?? this.last;
     if (before !== undefined && earlier !== null && !this.feed.source.isMilestone(earlier, before)) this.queue.pop();
     this.queue.push(message);
-    this.wake();
+    const isMinor = earlier !== null && !message.ended && !this.feed.source.isMilestone(earlier, message);
+    // Its timer wakes it when the turn of what is minor has come.
+    if (!isMinor || !this.isEarly()) this.wake();
   }
 
   wake(): void {
@@ -245,13 +249,22 @@ export class Watcher<M extends FeedMessage> implements AsyncIterableIterator<M> 
     if (message === undefined) return null;
     const { last } = this;
     if (last !== null && !message.ended && !this.feed.source.isMilestone(last, message)) {
-      if (Date.now() < this.minorAt + MINOR_EVERY_MS) return null;
+      if (this.isEarly()) return null;
       this.minorAt = Date.now();
     }
     this.queue.shift();
     this.last = message;
     if (message.ended) this.leave();
     return message;
+  }
+
+  /** When the next minor message may be told. */
+  private get minorDue(): number {
+    return this.minorAt + (this.feed.watchers.size > CROWD ? CROWD_EVERY_MS : MINOR_EVERY_MS);
+  }
+
+  private isEarly(): boolean {
+    return Date.now() < this.minorDue;
   }
 
   /**

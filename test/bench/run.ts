@@ -14,6 +14,7 @@ import { growth } from "./growth.ts";
 import { latency } from "./latency.ts";
 import { allLimits, fullKey, slidingWindow } from "./limits.ts";
 import { startTarget } from "./target.ts";
+import { watching } from "./watchers.ts";
 
 const BENCHMARKS: Benchmark[] = [
   accepting,
@@ -25,6 +26,7 @@ const BENCHMARKS: Benchmark[] = [
   slidingWindow,
   allLimits,
   fullKey,
+  watching,
 ];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
 

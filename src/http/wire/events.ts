@@ -42,11 +42,17 @@ function progressToWire(batch: BatchRecord) {
   };
 }
 
-export const batchEventToSse = ({ event, ver, batch }: BatchEvent): SseEvent => ({
-  event: `batch_${event}`,
-  id: String(ver),
-  data: JSON.stringify(event === "state" ? batchToWire(batch) : progressToWire(batch)),
-});
+const made = { state: new WeakMap<BatchRecord, SseEvent>(), progress: new WeakMap<BatchRecord, SseEvent>() };
+
+/** Made once for all who are told of it. */
+export function batchEventToSse({ event, ver, batch }: BatchEvent): SseEvent {
+  const known = made[event].get(batch);
+  if (known !== undefined) return known;
+  const data = JSON.stringify(event === "state" ? batchToWire(batch) : progressToWire(batch));
+  const sse = { event: `batch_${event}`, id: String(ver), data };
+  made[event].set(batch, sse);
+  return sse;
+}
 
 export const runEventToSse = ({ ver, run }: RunEvent): SseEvent => ({
   event: "run_state",
