@@ -1,5 +1,6 @@
 import { constants, createGunzip, createZstdDecompress } from "node:zlib";
 import { BrokenObject } from "../domain/row-reader.ts";
+import { ZstdFrames } from "../domain/zstd-frames.ts";
 
 /** The next part of a stream of bytes; null at its end. */
 export type ByteReader = () => Promise<Uint8Array | null>;
@@ -33,22 +34,76 @@ export function packingOf(bytes: Uint8Array): Packing {
 export function unpack(read: ByteReader, packing: "gzip" | "zstd"): { read: ByteReader; close: () => void } {
   let sent = 0;
   let produced = 0;
-  let failure: unknown = null;
-  const unpacker =
-    packing === "gzip"
-      ? createGunzip({ chunkSize: PART_BYTES })
-      : createZstdDecompress({
-          chunkSize: PART_BYTES,
-          params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG },
-        });
+  const packed: ByteReader = async () => {
+    const part = await read();
+    sent += part?.byteLength ?? 0;
+    return part;
+  };
+  const unpacked = packing === "gzip" ? new Unpacking(packed, gunzip(), "gzip") : new UnpackedFrames(packed);
+  return {
+    read: async () => {
+      const part = await unpacked.read();
+      produced += part?.byteLength ?? 0;
+      if (produced <= FREE_BYTES || (produced <= MAX_BYTES && produced <= MAX_RATIO * sent)) return part;
+      unpacked.close();
+      throw new BrokenObject(
+        `unpacks to more than ${produced > MAX_BYTES ? MAX_BYTES : `${MAX_RATIO} times its size`}`,
+      );
+    },
+    close: () => unpacked.close(),
+  };
+}
+
+const gunzip = () => createGunzip({ chunkSize: PART_BYTES });
+const unzstd = () =>
+  createZstdDecompress({ chunkSize: PART_BYTES, params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG } });
+type Unpacker = ReturnType<typeof gunzip> | ReturnType<typeof unzstd>;
+
+/** One stream through one unpacker of `node:zlib`. */
+class Unpacking {
+  private readonly source: ByteReader;
+  private readonly unpacker: Unpacker;
+  private readonly packing: string;
+  private failure: unknown = null;
+  private parts: AsyncIterator<Uint8Array> | null = null;
+
+  constructor(source: ByteReader, unpacker: Unpacker, packing: string) {
+    this.source = source;
+    this.unpacker = unpacker;
+    this.packing = packing;
+  }
+
+  async read(): Promise<Uint8Array | null> {
+    this.parts ??= this.begin();
+    let next: IteratorResult<Uint8Array>;
+    try {
+      next = await this.parts.next();
+    } catch (error) {
+      throw this.failure ?? new BrokenObject(`is not sound ${this.packing}: ${(error as Error).message}`);
+    }
+    if (this.failure !== null) throw this.failure;
+    return next.done ? null : next.value;
+  }
+
+  close(): void {
+    this.unpacker.destroy();
+  }
+
+  private begin(): AsyncIterator<Uint8Array> {
+    this.feed().catch((error: unknown) => {
+      this.failure = error;
+      this.unpacker.destroy();
+    });
+    return this.unpacker[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+  }
 
   /** Writes no faster than is read. */
-  const feed = async (): Promise<void> => {
+  private async feed(): Promise<void> {
+    const { unpacker } = this;
     let resume = (): void => undefined;
     unpacker.on("drain", () => resume());
     unpacker.on("close", () => resume());
-    for (let part = await read(); part !== null; part = await read()) {
-      sent += part.byteLength;
+    for (let part = await this.source(); part !== null; part = await this.source()) {
       if (unpacker.destroyed) return;
       if (unpacker.write(part)) continue;
       await new Promise<void>((resolve) => {
@@ -56,37 +111,58 @@ export function unpack(read: ByteReader, packing: "gzip" | "zstd"): { read: Byte
       });
     }
     unpacker.end();
-  };
+  }
+}
 
-  let parts: AsyncIterator<Uint8Array> | null = null;
-  const begin = (): AsyncIterator<Uint8Array> => {
-    feed().catch((error: unknown) => {
-      failure = error;
-      unpacker.destroy();
-    });
-    return unpacker[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
-  };
+/** A stream of zstd frames, each through an unpacker of its own: one that has come to its frame's end drops what follows. */
+class UnpackedFrames {
+  private readonly source: ByteReader;
+  private readonly frames = new ZstdFrames();
+  private rest: Uint8Array = new Uint8Array(0);
+  private current: Unpacking | null = null;
+  private isFrameOver = false;
 
-  return {
-    read: async () => {
-      parts ??= begin();
-      let next: IteratorResult<Uint8Array>;
-      try {
-        next = await parts.next();
-      } catch (error) {
-        throw failure ?? new BrokenObject(`is not sound ${packing}: ${(error as Error).message}`);
+  constructor(source: ByteReader) {
+    this.source = source;
+  }
+
+  async read(): Promise<Uint8Array | null> {
+    for (;;) {
+      if (this.current === null) {
+        if (!(await this.hasMore())) return null;
+        this.isFrameOver = false;
+        this.current = new Unpacking(() => this.partOfFrame(), unzstd(), "zstd");
       }
-      if (failure !== null) throw failure;
-      if (next.done) return null;
-      produced += next.value.byteLength;
-      if (produced > MAX_BYTES || (produced > FREE_BYTES && produced > MAX_RATIO * sent)) {
-        unpacker.destroy();
-        throw new BrokenObject(
-          `unpacks to more than ${produced > MAX_BYTES ? MAX_BYTES : `${MAX_RATIO} times its size`}`,
-        );
-      }
-      return next.value;
-    },
-    close: () => void unpacker.destroy(),
-  };
+      const part = await this.current.read();
+      if (part !== null) return part;
+      this.current = null;
+    }
+  }
+
+  close(): void {
+    this.current?.close();
+  }
+
+  private async hasMore(): Promise<boolean> {
+    while (this.rest.length === 0) {
+      const part = await this.source();
+      if (part === null) return false;
+      this.rest = part;
+    }
+    return true;
+  }
+
+  private async partOfFrame(): Promise<Uint8Array | null> {
+    if (this.isFrameOver || !(await this.hasMore())) return null;
+    const part = this.rest;
+    let end: number;
+    try {
+      end = this.frames.end(part, 0);
+    } catch (error) {
+      throw new BrokenObject(`is not sound zstd: ${(error as Error).message}`);
+    }
+    this.isFrameOver = end !== -1;
+    this.rest = end === -1 ? new Uint8Array(0) : part.subarray(end);
+    return end === -1 ? part : part.subarray(0, end);
+  }
 }

@@ -1,5 +1,6 @@
+import { exports } from "cloudflare:workers";
 import { inject, vi } from "vitest";
-import { type Answer, ask, bindings, newJob, newProject } from "../http/ask.ts";
+import { type Answer, ask, bindings, newJob, newProject, requestOf } from "../http/ask.ts";
 
 /** A project with a job that calls the endpoint zoo, a bucket of its own within the bound one, and imports of it. */
 
@@ -25,6 +26,8 @@ export interface ImportWorld {
   rejects(
     id: string,
   ): Promise<{ file: string; line: number | null; byte_offset: number; reason: string; raw: string }[]>;
+  /** Runs of the import's batches, in the order of the batch. */
+  runs(record: Answer["body"]): Promise<Answer["body"][]>;
   /** Payloads of the runs of the import's batches, in the order of the batch. */
   payloads(record: Answer["body"]): Promise<Answer["body"][]>;
 }
@@ -34,6 +37,8 @@ let worlds = 0;
 export async function newImportWorld(jobFields: Record<string, unknown> = {}): Promise<ImportWorld> {
   const { key, id: projectId } = await newProject();
   const job = await newJob(key, { endpoint_url: `${inject("endpointUrl")}/ok`, ...jobFields });
+  // Nothing is called: what is delivered waits.
+  await ask("POST", `/v1/jobs/${job.id}/pause`, { key });
   const prefix = `world-${worlds++}-${job.id}/`;
   const url = `r2://DATA/${prefix}`;
   const get = async (id: string): Promise<Answer["body"]> => (await ask("GET", `/v1/imports/${id}`, { key })).body;
@@ -56,6 +61,18 @@ export async function newImportWorld(jobFields: Record<string, unknown> = {}): P
       if (body.next_cursor === null) return rows;
       cursor = `&cursor=${encodeURIComponent(body.next_cursor)}`;
     }
+  };
+  const runs = async (record: Answer["body"]): Promise<Answer["body"][]> => {
+    const all: Answer["body"][] = [];
+    for (const batch of record.batch_ids) {
+      await vi.waitFor(async () => {
+        const { body } = await ask("GET", `/v1/batch-operations/${batch}`, { key });
+        const found = await pages(`/v1/runs?batch_id=${batch}&`);
+        if (found.length !== body.created_count) throw new Error(`${found.length} of ${body.created_count} runs`);
+        all.push(...found.sort((a, b) => a.batch_index - b.batch_index));
+      }, 20_000);
+    }
+    return all;
   };
   return {
     key,
@@ -82,17 +99,13 @@ export async function newImportWorld(jobFields: Record<string, unknown> = {}): P
         .filter((line) => line !== "")
         .map((line) => JSON.parse(line));
     },
+    runs,
     payloads: async (record) => {
-      const runs: { batch_index: number; payload: unknown }[] = [];
-      for (const batch of record.batch_ids) {
-        await vi.waitFor(async () => {
-          const { body } = await ask("GET", `/v1/batch-operations/${batch}`, { key });
-          const found = await pages(`/v1/runs?batch_id=${batch}&`);
-          if (found.length !== body.created_count) throw new Error(`${found.length} of ${body.created_count} runs`);
-          runs.push(...found.sort((a, b) => a.batch_index - b.batch_index));
-        }, 20_000);
-      }
-      return runs.map((run) => run.payload);
+      const all = await runs(record);
+      // Lists leave large payloads out.
+      const payload = async (run: Answer["body"]): Promise<Answer["body"]> =>
+        run.payload ?? (await ask("GET", `/v1/runs/${run.id}`, { key })).body.payload;
+      return Promise.all(all.map(payload));
     },
   };
 }
@@ -101,3 +114,10 @@ export const ndjson = (rows: readonly unknown[]): string => rows.map((row) => `$
 
 export const numbered = (count: number, from = 0): { n: number }[] =>
   Array.from({ length: count }, (_, i) => ({ n: from + i }));
+
+/** The text of an answer, as it stands. */
+export async function readText(key: string, path: string): Promise<string> {
+  const worker = exports as unknown as { default: { fetch(request: Request): Promise<Response> } };
+  const response = await worker.default.fetch(requestOf("GET", path, { key }));
+  return response.text();
+}
