@@ -4,7 +4,6 @@ import { isOpen, nextOpening, openUntil } from "../domain/execution-window.ts";
 import { JOB_WINDOW } from "../domain/rate-limit-names.ts";
 import type { WaitingFor } from "../domain/run.ts";
 import type { Lane } from "./lane.ts";
-import { heldUntil } from "./limits.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -19,7 +18,7 @@ export function gate(lane: Lane, now: number): Gate | null {
   if (!lane.mayStart) return { reason: "paused", until: null };
   const opening = lane.window.opening(lane, now);
   if (opening !== now) return { reason: "window", until: opening };
-  const held = heldUntil(lane.state.holds, JOB_WINDOW);
+  const held = lane.limits.holds.until(JOB_WINDOW);
   if (held > now) return { reason: "hold", until: held };
   const probe = earliestStart(lane.state.breaker, now);
   if (probe === null || probe > now) return { reason: "breaker", until: probe };

@@ -55,7 +55,5 @@ export function vanished(lane: Lane, held: Held): void {
 function hold(lane: Lane, held: Held, until: number, now: number): void {
   const keys = held.windows.filter((window) => window !== JOB_WINDOW);
   const scopes = heldPartitions(keys) ?? [JOB_WINDOW];
-  const holds = new Map(Object.entries(lane.state.holds).filter(([, end]) => end > now));
-  for (const scope of scopes) holds.set(scope, Math.max(holds.get(scope) ?? 0, until));
-  lane.state.holds = Object.fromEntries(holds);
+  for (const scope of scopes) lane.limits.holds.extend(scope, until, now);
 }

@@ -1,7 +1,6 @@
 import type { AdaptiveState } from "../domain/adaptive-concurrency.ts";
 import { BREAKER_CLOSED, type BreakerState } from "../domain/circuit-breaker.ts";
 import { type JobStats, newJobStats } from "../domain/job-stats.ts";
-import type { Holds } from "./limits.ts";
 import type { StatsTold } from "./stats.ts";
 
 /** What a run that is not terminal may be. */
@@ -22,8 +21,6 @@ export interface LaneState {
   counts: Record<Live, number>;
   /** Of `delayed`, those that wait for their next attempt. */
   retrying: number;
-  /** Until when the endpoint asked to be left alone, by partition or for the whole job. */
-  holds: Holds;
   adaptive: AdaptiveState | null;
   breaker: BreakerState;
   /** The latest minute of the job's cron that was decided; 0: none. */
@@ -42,7 +39,6 @@ export const EMPTY_LANE: LaneState = {
   busyTold: false,
   counts: { delayed: 0, queued: 0, dequeued: 0, executing: 0 },
   retrying: 0,
-  holds: {},
   adaptive: null,
   breaker: BREAKER_CLOSED,
   cronMinute: 0,

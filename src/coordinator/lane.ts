@@ -291,7 +291,7 @@ export class Lane {
 
   /** Windows that have room again let their flows go on. */
   wakeRefilled(now: number): void {
-    for (const blocker of this.limits.refilled(this.state.holds, now)) this.scheduler.wake(blocker);
+    for (const blocker of this.limits.refilled(now)) this.scheduler.wake(blocker);
     if (this.scheduler.isReopening) this.scheduler.reopen(REOPENED_AT_ONCE);
   }
 

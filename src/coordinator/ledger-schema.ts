@@ -73,4 +73,13 @@ CREATE TABLE import_streams (
 ) WITHOUT ROWID;
 `,
   },
+  {
+    name: "0009_holds",
+    sql: `
+-- Until when the endpoint asked to be left alone: by partition, or ':job'. They stood in the lane's row before.
+CREATE TABLE holds (scope TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO holds SELECT held.key, held.value FROM lane, json_each(lane.doc, '$.holds') held;
+UPDATE lane SET doc = json_remove(doc, '$.holds');
+`,
+  },
 ];

@@ -3,6 +3,7 @@ import { isEased, JOB_WINDOW, limitOf, type RateLimitWindow, rateLimitWindows } 
 import { encodeStarts, SlidingWindow } from "../domain/rate-window.ts";
 import { Agenda } from "./agenda.ts";
 import type { Flow } from "./flow.ts";
+import { Holds } from "./holds.ts";
 import type { Held } from "./lease.ts";
 import type { Ledger } from "./ledger.ts";
 import type { JobConfig } from "./protocol.ts";
@@ -19,13 +20,6 @@ const TIDIED_WINDOWS = 2;
 
 /** Before a window's name, where it is a blocker. */
 const WINDOW = "window:";
-
-/** Until when the endpoint asked to be left alone, by partition; `JOB_WINDOW` stands for the whole job. */
-export type Holds = Record<string, number>;
-
-/** A limit may be called as what every object has. */
-export const heldUntil = (holds: Holds, window: string): number =>
-  Object.hasOwn(holds, window) ? (holds[window] as number) : 0;
 
 /** A start that a window counts: settled once the consumer has said when it was. */
 export interface Stamp {
@@ -48,12 +42,14 @@ export class Limits {
   private tidying: Iterator<[string, SlidingWindow]> = [][Symbol.iterator]();
   /** Until when the oldest row of stamps counts. */
   private purgeAt = 0;
+  readonly holds: Holds;
   private readonly ledger: Ledger;
   private config: JobConfig | null = null;
   private jobLimit: RateLimitWindow | null = null;
 
   constructor(ledger: Ledger) {
     this.ledger = ledger;
+    this.holds = new Holds(ledger);
   }
 
   /**
@@ -108,11 +104,11 @@ export class Limits {
   // ------------------------------------------------------------------ what holds a flow back
 
   /** A full key, or a window without room. */
-  blockerOf(flow: Pick<Flow, "key" | "limits">, holds: Holds, now: number): Blocker | null {
+  blockerOf(flow: Pick<Flow, "key" | "limits">, now: number): Blocker | null {
     if (flow.key !== null && this.keyRoom(flow.key) <= 0) return `key:${flow.key}`;
     for (const limit of this.limitsOf(flow.limits)) {
       if (limit.window === JOB_WINDOW) continue;
-      const at = this.freeAt(limit, holds, now);
+      const at = this.freeAt(limit, now);
       if (at > now) {
         this.refills.set(limit.window, at);
         return WINDOW + limit.window;
@@ -127,8 +123,8 @@ export class Limits {
   }
 
   /** When a window lets a call begin: it has room, and is not held. */
-  freeAt(limit: RateLimitWindow, holds: Holds, now: number): number {
-    return Math.max(this.roomAt(limit, now), heldUntil(holds, limit.window), now);
+  freeAt(limit: RateLimitWindow, now: number): number {
+    return Math.max(this.roomAt(limit, now), this.holds.until(limit.window), now);
   }
 
   private roomAt({ window, windowMs, max }: RateLimitWindow, now: number): number {
@@ -136,23 +132,23 @@ export class Limits {
   }
 
   /** How many calls a window lets begin now. */
-  private windowRoom(limit: RateLimitWindow, holds: Holds, now: number): number {
-    if (heldUntil(holds, limit.window) > now) return 0;
+  private windowRoom(limit: RateLimitWindow, now: number): number {
+    if (this.holds.until(limit.window) > now) return 0;
     return limit.max - (this.windows.get(limit.window)?.used(now, limit.windowMs) ?? 0);
   }
 
   /** How many of a flow's runs its key and its windows let go now. */
-  roomFor(flow: Pick<Flow, "key" | "limits">, holds: Holds, now: number): number {
+  roomFor(flow: Pick<Flow, "key" | "limits">, now: number): number {
     let room = flow.key === null ? Number.POSITIVE_INFINITY : this.keyRoom(flow.key);
-    for (const limit of this.limitsOf(flow.limits)) room = Math.min(room, this.windowRoom(limit, holds, now));
+    for (const limit of this.limitsOf(flow.limits)) room = Math.min(room, this.windowRoom(limit, now));
     return room;
   }
 
   /** How many runs a key or a window lets go now. */
-  roomBehind(blocker: Blocker, holds: Holds, now: number): number {
+  roomBehind(blocker: Blocker, now: number): number {
     if (blocker.startsWith("key:")) return this.keyRoom(blocker.slice("key:".length));
     const limit = this.limitOf(blocker.slice(WINDOW.length));
-    return limit === null ? Number.POSITIVE_INFINITY : this.windowRoom(limit, holds, now);
+    return limit === null ? Number.POSITIVE_INFINITY : this.windowRoom(limit, now);
   }
 
   keyRoom(key: string): number {
@@ -177,10 +173,10 @@ export class Limits {
   }
 
   /** Windows that runs wait for, and that have room again. */
-  *refilled(holds: Holds, now: number): Generator<Blocker> {
+  *refilled(now: number): Generator<Blocker> {
     for (const window of this.refills.due(now)) {
       const limit = this.limitOf(window);
-      const at = limit === null ? now : this.freeAt(limit, holds, now);
+      const at = limit === null ? now : this.freeAt(limit, now);
       if (at > now) this.refills.set(window, at);
       else yield WINDOW + window;
     }

@@ -17,18 +17,17 @@ export function batchRoom(lane: Lane, seq: number | null): number {
 /** What holds a flow back now, beside what holds back every run of the job. */
 export function blockerOf(lane: Lane, flow: Flow, now: number): Blocker | null {
   if (batchRoom(lane, flow.batch) <= 0) return BATCH + flow.batch;
-  return lane.limits.blockerOf(flow, lane.state.holds, now);
+  return lane.limits.blockerOf(flow, now);
 }
 
 /** How many runs may go now, as far as the permits that they need are known, up to `enough`. */
 export function readyRuns(lane: Lane, enough: number, now: number): number {
-  const { holds } = lane.state;
   return lane.scheduler.readyCount(enough, {
     blockerOf: (flow) => blockerOf(lane, flow, now),
-    of: (flow) => Math.min(batchRoom(lane, flow.batch), lane.limits.roomFor(flow, holds, now)),
+    of: (flow) => Math.min(batchRoom(lane, flow.batch), lane.limits.roomFor(flow, now)),
     behind: (blocker) =>
       blocker.startsWith(BATCH)
         ? batchRoom(lane, Number(blocker.slice(BATCH.length)))
-        : lane.limits.roomBehind(blocker, holds, now),
+        : lane.limits.roomBehind(blocker, now),
   });
 }

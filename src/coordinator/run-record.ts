@@ -14,7 +14,6 @@ import { batchId } from "./batch.ts";
 import { gate } from "./gate.ts";
 import { dueAt, type Lane } from "./lane.ts";
 import { type LedgerRun, PLACE } from "./ledger.ts";
-import { heldUntil } from "./limits.ts";
 import type { JobConfig } from "./protocol.ts";
 import { batchRoom } from "./room.ts";
 
@@ -171,9 +170,9 @@ export function fullWindow(
 ): { waitingFor: WaitingFor; earliest: number } | null {
   let latest: { waitingFor: WaitingFor; earliest: number } | null = null;
   for (const limit of lane.limits.limitsOf(limits)) {
-    const at = lane.limits.freeAt(limit, lane.state.holds, now);
+    const at = lane.limits.freeAt(limit, now);
     if (at <= now || (latest !== null && at <= latest.earliest)) continue;
-    const isAsked = heldUntil(lane.state.holds, limit.window) === at;
+    const isAsked = lane.limits.holds.until(limit.window) === at;
     latest = { waitingFor: isAsked ? "hold" : limit.waitingFor, earliest: at };
   }
   return latest;

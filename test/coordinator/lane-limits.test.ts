@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { Ledger } from "../../src/coordinator/ledger.ts";
+import { LEDGER_MIGRATIONS } from "../../src/coordinator/ledger-schema.ts";
 import { holdsAtTheLane, holdsInTheEnd } from "./laws.ts";
 import { exchanges, metered } from "./meter.ts";
+import type { RefRun } from "./nouns.ts";
 import { Play } from "./play.ts";
 import { type ItemSeed, type Knobs, PLAIN_ITEM, type ResultKind } from "./steps.ts";
 import { EPOCH } from "./world.ts";
@@ -92,4 +95,51 @@ test("partitions whose starts are over leave memory", async () => {
   }
   expect(await exchanges(play, 400)).toBe(2_000);
   expect(await windows()).toBeLessThan(2_500);
+});
+
+test("a thousand held partitions cost the lane's row nothing, outlive the object, and leave once others come", async () => {
+  const knobs = { ...limit(1_000), hold_on_retry_after: true, retry_base_secs: 600 };
+  const play = await begun(
+    knobs,
+    items(1_000, (i) => ({ limits: [`vendor:p${i}`] })),
+  );
+  const before = (await play.world.laneText()).length;
+  for (let i = 0; i < 1_000; i += 16) {
+    await exchange(play, 16);
+    await exchange(
+      play,
+      0,
+      Array.from({ length: 16 }, () => "throttled"),
+    );
+  }
+  expect((await play.world.laneText()).length).toBeLessThan(before + 200);
+  expect(await play.world.rowsOf("holds")).toBe(1_000);
+  await play.play({ do: "restart", crash: true });
+  const again = { ...PLAIN_ITEM, limits: ["vendor:p7"] };
+  await play.play({ do: "single", items: [again], revision: 0 });
+  await holdsAtTheLane(play);
+  expect(play.reference.reason(play.reference.runs[1_000] as RefRun, play.now).waitingFor).toBe("hold");
+  await play.play({ do: "pass", ms: 3_000 });
+  await exchange(play, 1);
+  await exchange(play, 0, ["throttled"]);
+  expect(await play.world.rowsOf("holds")).toBeLessThan(960);
+});
+
+test("holds that stood in the lane's row of an earlier release are kept", async () => {
+  const before = LEDGER_MIGRATIONS.findIndex(({ name }) => name === "0009_holds");
+  const play = new Play(++jobs, 16, false);
+  const rows = await play.world.inside((_instance, state) => {
+    const ledger = new Ledger(state.storage.sql);
+    ledger.migrate(before);
+    ledger.saveLane(JSON.stringify({ nextSeq: 7, holds: { ":job": EPOCH + 5, 'vendor:p"q': EPOCH } }));
+    ledger.migrate();
+    return { holds: ledger.all("SELECT * FROM holds ORDER BY until"), lane: ledger.loadLane() };
+  });
+  expect(rows).toEqual({
+    holds: [
+      { scope: 'vendor:p"q', until: EPOCH },
+      { scope: ":job", until: EPOCH + 5 },
+    ],
+    lane: '{"nextSeq":7}',
+  });
 });

@@ -254,10 +254,17 @@ export class World {
     });
   }
 
-  laneDoc(): Promise<LaneDoc> {
-    return this.inside(
-      (_instance, state) => JSON.parse(one(state.storage.sql, "SELECT doc FROM lane")?.doc as string) as LaneDoc,
-    );
+  /** The lane's own row. */
+  laneText(): Promise<string> {
+    return this.inside((_instance, state) => one(state.storage.sql, "SELECT doc FROM lane")?.doc as string);
+  }
+
+  rowsOf(table: string): Promise<number> {
+    return this.inside((_instance, state) => one(state.storage.sql, `SELECT count(*) AS n FROM ${table}`)?.n as number);
+  }
+
+  async laneDoc(): Promise<LaneDoc> {
+    return JSON.parse(await this.laneText()) as LaneDoc;
   }
 
   async copies(): Promise<Copy[]> {
