@@ -60,7 +60,7 @@ export default defineConfig(async () => {
           test: {
             name: "workers",
             include: ["test/{coordinator,delivery,store,operations,webhooks,workflows,imports,http}/**/*.test.ts"],
-            globalSetup: ["./test/fixtures/endpoint/global-setup.ts"],
+            globalSetup: ["./test/fixtures/endpoint/global-setup.ts", "./test/fixtures/s3/global-setup.ts"],
             setupFiles: ["./test/fixtures/apply-migrations.ts"],
             // It requires a module that only a bundler's interop can give it, as wrangler's does.
             deps: { optimizer: { ssr: { enabled: true, include: ["cron-parser"] } } },

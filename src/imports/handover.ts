@@ -174,12 +174,19 @@ export class Handover {
   /** The batch is full, or was closed: the import goes on in the next one. */
   private async nextBatch(isFull: boolean): Promise<void> {
     const before = this.batchId;
-    const opened = await this.ports.openBatch(this.spec, this.round + 1);
+    // Where the import has ended meanwhile, nothing is opened.
+    await this.reporter.stillWanted();
+    const round = this.round + 1;
+    const opened = await this.ports.openBatch(this.spec, round);
     if (opened.kind === "gone") throw new Ended(opened.why);
     if (opened.kind === "wait") throw new Leaving(opened.why);
-    const now = await this.coordinator.batchOpened(this.round + 1, opened.batch_id);
-    this.round = now.round;
-    this.batchId = now.batch_id;
+    const next = await this.coordinator.batchOpened(this.work.name, round, opened.batch_id);
+    if (next.kind === "stop") {
+      if (!next.isKnown) await this.ports.seal(this.spec, opened.batch_id);
+      throw new Stopped();
+    }
+    this.round = next.round;
+    this.batchId = next.batch_id;
     if (isFull && before !== null) await this.ports.seal(this.spec, before);
   }
 

@@ -8,6 +8,7 @@ import {
   type ImportCoordinatorApi,
   type ImportRing,
   type Listed,
+  type NextBatch,
   READER_SILENCE_MS,
   type RejectPart,
   type ReportAnswer,
@@ -16,7 +17,7 @@ import {
   type TaskReport,
   type Work,
 } from "./protocol.ts";
-import { fenced, lease, listed, listFailed, reclaim, report } from "./reading.ts";
+import { batchOpened, fenced, lease, listed, listFailed, reclaim, report } from "./reading.ts";
 import { cancel, pause, resume, retry } from "./steering.ts";
 
 /** Work that nobody has come for is rung for again. */
@@ -142,13 +143,9 @@ export class ImportCoordinator extends DurableObject<Env> implements ImportCoord
     return (await this.change((desk) => fenced(desk, name, place))) ?? { kind: "stop" };
   }
 
-  async batchOpened(round: number, batchId: string): Promise<{ round: number; batch_id: string }> {
-    const now = await this.change(({ state }) => {
-      if (state.batch_ids.length === round) state.batch_ids.push(batchId);
-      const last = state.batch_ids.length - 1;
-      return { round: last, batch_id: state.batch_ids[last] as string };
-    });
-    return now ?? { round, batch_id: batchId };
+  async batchOpened(name: TaskName, round: number, batchId: string): Promise<NextBatch> {
+    const next = await this.change((desk) => batchOpened(desk, name, round, batchId));
+    return next ?? { kind: "stop", isKnown: false };
   }
 
   async doneFiles(

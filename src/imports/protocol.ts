@@ -113,6 +113,11 @@ export interface TaskReport {
 
 export type ReportAnswer = { kind: "go_on"; files: FileEntry[] } | { kind: "stop" };
 
+export type NextBatch =
+  | { kind: "use"; round: number; batch_id: string }
+  /** `isKnown`: the import has that batch all the same. */
+  | { kind: "stop"; isKnown: boolean };
+
 export type SteerAnswer =
   | { kind: "steered"; record: ImportRecord }
   | { kind: "refused"; record: ImportRecord; why: string }
@@ -140,8 +145,8 @@ export interface ImportCoordinatorApi {
   listFailed(name: TaskName, error: string): Promise<void>;
   report(report: TaskReport): Promise<ReportAnswer>;
   fenced(name: TaskName, place: { file: number; unit: number } | null): Promise<ReportAnswer>;
-  /** A batch is full or closed and this is the next one; answers the one to use. */
-  batchOpened(round: number, batchId: string): Promise<{ round: number; batch_id: string }>;
+  /** A batch is full or closed and this is the next one; answers the one to use. Only a present reader may bring one. */
+  batchOpened(name: TaskName, round: number, batchId: string): Promise<NextBatch>;
   /** Done files behind a number, for the history. */
   doneFiles(
     name: TaskName,

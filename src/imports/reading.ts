@@ -6,6 +6,7 @@ import { planPage } from "./planning.ts";
 import {
   type FileResult,
   type Listed,
+  type NextBatch,
   NO_PROGRESS,
   READER_SILENCE_MS,
   type ReportAnswer,
@@ -239,4 +240,13 @@ export function fenced(desk: Desk, name: TaskName, place: { file: number; unit: 
   const file = place === null ? null : findFile(book, place.file);
   if (file !== null && place !== null && file.floor < place.unit) saveFile(book, { ...file, floor: place.unit });
   return { kind: "go_on", files: filesOf(book, task, 0) };
+}
+
+/** Whoever was taken for dead opens no batch: the import may have ended, and its rows would be brought again. */
+export function batchOpened(desk: Desk, name: TaskName, round: number, batchId: string): NextBatch {
+  const { batch_ids } = desk.state;
+  if (held(desk, name) === null) return { kind: "stop", isKnown: batch_ids.includes(batchId) };
+  if (batch_ids.length === round) batch_ids.push(batchId);
+  const last = batch_ids.length - 1;
+  return { kind: "use", round: last, batch_id: batch_ids[last] as string };
 }

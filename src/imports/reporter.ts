@@ -80,6 +80,11 @@ export class Reporter {
   }
 
   /** @throws Stopped. */
+  async stillWanted(): Promise<void> {
+    if ((await this.tell(null, null)).kind === "stop") throw new Stopped();
+  }
+
+  /** @throws Stopped. */
   async moreFiles(after: number): Promise<FileEntry[]> {
     const answer = await this.tell(after, null);
     if (answer.kind === "stop") throw new Stopped();
