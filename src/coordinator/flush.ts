@@ -157,6 +157,7 @@ export async function ship(env: Env, lane: Lane, shipment: Shipment, now: number
 /** It has arrived: the ledger forgets what D1 has now. */
 export function settleShipment(lane: Lane, shipment: Shipment): void {
   deleteOutbox(lane.ledger, shipment.ids);
+  lane.outboxTimes.drop(shipment.ids.length);
   lane.outboxRows -= shipment.outboxRows;
   lane.state.projectedSeq = Math.max(lane.state.projectedSeq, shipment.projectedSeq);
   if (shipment.busy) lane.state.busyTold = true;

@@ -31,7 +31,6 @@ import { acceptImport, fenceImport, forgetImport, openImport } from "./import-in
 import type { ImportAnswer, ImportChunk, OpenImportAnswer, OpenImportRequest, StreamPlace } from "./import-protocol.ts";
 import { Lane } from "./lane.ts";
 import { Ledger } from "./ledger.ts";
-import { oldestOutboxAt } from "./outbox.ts";
 import type {
   AcceptAnswer,
   AcceptRequest,
@@ -266,7 +265,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
     this.departure.forgetAlarm();
     await this.tick();
     return this.ifThere({ idle: true }, (l) => {
-      if (isBusy(l) || oldestOutboxAt(l.ledger) !== null) return { idle: false };
+      if (isBusy(l) || l.outboxTimes.oldest !== null) return { idle: false };
       // From now on the next accepted run tells the sweeper again.
       l.state.busyTold = false;
       return { idle: true };

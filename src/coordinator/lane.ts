@@ -12,7 +12,7 @@ import { type Held, type Lease, leaseDoc, loadLeases } from "./lease.ts";
 import { type Ledger, type LedgerRun, PLACE } from "./ledger.ts";
 import { Limits } from "./limits.ts";
 import { announceBatch } from "./notices.ts";
-import { appendOutbox, countOutbox } from "./outbox.ts";
+import { appendOutbox, countOutbox, OutboxTimes } from "./outbox.ts";
 import { nothingPending, outboxBody, type Pending } from "./pending.ts";
 import type { JobConfig } from "./protocol.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -58,6 +58,7 @@ export class Lane {
   copyingUpTo = 0;
   /** Rows that wait for D1 in the outbox; new runs not yet copied come on top. */
   outboxRows: number;
+  readonly outboxTimes: OutboxTimes;
   /** A transaction failed half way: memory may differ from the ledger, and must be dropped. */
   poisoned = false;
   private readonly flowsByName = new Map<string, Flow>();
@@ -88,6 +89,7 @@ export class Lane {
     this.limits.configure(this.config);
     this.limits.load(this.state.clock);
     this.outboxRows = countOutbox(ledger);
+    this.outboxTimes = new OutboxTimes(ledger);
     this.load();
   }
 
@@ -180,7 +182,7 @@ export class Lane {
       );
     }
     this.limits.save(now);
-    this.outboxRows += appendOutbox(this.ledger, now, outboxBody(p));
+    this.outboxRows += appendOutbox(this.ledger, this.outboxTimes, Math.min(now, p.since), outboxBody(p));
     this.ledger.saveLane(stateText(this.state));
   }
 

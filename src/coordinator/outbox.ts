@@ -34,16 +34,18 @@ const isEmpty = (b: OutboxBody): boolean =>
 /**
  * Writes what a commit leaves behind, in rows small enough for one parameter each.
  *
+ * @param since of when the oldest thing in it is that D1 has never heard of: a run that ended before it was first copied is as
+ *   old as its creation.
  * @returns the rows for D1 that it added.
  */
-export function appendOutbox(ledger: Ledger, now: number, body: OutboxBody): number {
+export function appendOutbox(ledger: Ledger, times: OutboxTimes, since: number, body: OutboxBody): number {
   if (isEmpty(body)) return 0;
   for (const { runs, ...notes } of split(body)) {
     const runsText = JSON.stringify(runs);
     const notesText = JSON.stringify(notes);
     ledger.run(
       "INSERT INTO outbox (at, n, lo, hi, chars, runs, notes) VALUES (?, ?, ?, ?, ?, ?, ?)",
-      now,
+      since,
       runs.length + notes.items.length,
       runs.length > 0 ? Math.min(...notes.seqs) : null,
       runs.length > 0 ? Math.max(...notes.seqs) : null,
@@ -51,6 +53,7 @@ export function appendOutbox(ledger: Ledger, now: number, body: OutboxBody): num
       runsText,
       notesText,
     );
+    times.push(since);
   }
   return body.runs.length + body.items.length;
 }
@@ -151,8 +154,28 @@ export function findInOutbox(ledger: Ledger, seq: number): RunRow | null {
   return null;
 }
 
-export function oldestOutboxAt(ledger: Ledger): number | null {
-  return (ledger.all("SELECT at FROM outbox ORDER BY id LIMIT 1")[0]?.at as number | undefined) ?? null;
+/** Of when the outbox's rows are, in their order, which is not that of their times: read once at the start, then kept. */
+export class OutboxTimes {
+  private readonly times: number[];
+
+  constructor(ledger: Ledger) {
+    this.times = ledger.all("SELECT at FROM outbox ORDER BY id").map((row) => row.at as number);
+  }
+
+  push(at: number): void {
+    this.times.push(at);
+  }
+
+  /** The first `n` have arrived. */
+  drop(n: number): void {
+    this.times.splice(0, n);
+  }
+
+  get oldest(): number | null {
+    let oldest: number | null = null;
+    for (const at of this.times) if (oldest === null || at < oldest) oldest = at;
+    return oldest;
+  }
 }
 
 /** Rows for D1 that wait: read once at the start, then counted. */

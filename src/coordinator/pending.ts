@@ -19,6 +19,8 @@ export interface Pending {
   /** Those that their failure threshold has just stopped. */
   stopped: Batch[];
   leases: Set<Lease>;
+  /** When the oldest run was created that ended here before D1 ever heard of it. */
+  since: number;
 }
 
 export const nothingPending = (): Pending => ({
@@ -33,6 +35,7 @@ export const nothingPending = (): Pending => ({
   batches: new Set(),
   stopped: [],
   leases: new Set(),
+  since: Number.POSITIVE_INFINITY,
 });
 
 /** What of it leaves the object. */

@@ -237,6 +237,7 @@ export function finish(
     earliest: null,
   });
   const projected = run.seq <= lane.state.projectedSeq;
+  if (!projected) lane.pending.since = Math.min(lane.pending.since, run.at);
   if (run.payload === null) {
     record.payload_ref = bodyKey(config, record.id, "p");
     if (projected) lane.ledger.deleteBody(run.seq, "p");

@@ -1,7 +1,6 @@
 import { gate } from "./gate.ts";
 import type { Lane } from "./lane.ts";
 import type { Lease } from "./lease.ts";
-import { oldestOutboxAt } from "./outbox.ts";
 import { LEASE_MS } from "./protocol.ts";
 import { statsDueAt } from "./stats.ts";
 
@@ -54,7 +53,7 @@ function statsAt(lane: Lane, now: number, notBefore: number): number | null {
 /** When the oldest change was made that D1 does not have; null: it has them all. */
 export function oldestUnsentAt(lane: Lane): number | null {
   const created = lane.state.projectedSeq < lane.state.nextSeq - 1 ? oldestUnprojectedAt(lane) : null;
-  return earliest([oldestOutboxAt(lane.ledger), created]);
+  return earliest([lane.outboxTimes.oldest, created]);
 }
 
 /** Numbers that belong to batches, or to runs that have ended meanwhile, have nothing to send. */
