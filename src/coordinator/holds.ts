@@ -37,6 +37,13 @@ export class Holds {
     );
   }
 
+  /** Nobody is left alone any more. */
+  clear(): void {
+    for (const scope of this.ends.keys()) this.order.delete(scope);
+    this.ends.clear();
+    this.ledger.run("DELETE FROM holds");
+  }
+
   private remember(scope: string, until: number): void {
     this.ends.set(scope, until);
     this.order.set(scope, until);

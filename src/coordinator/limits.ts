@@ -65,9 +65,11 @@ export class Limits {
     const after = config?.current.spec ?? null;
     if (before === null || after === null) return () => true;
     const keysEased = isKeyLimitEased(before, after);
+    const heedsNoMore = before.hold_on_retry_after && !after.hold_on_retry_after;
+    if (heedsNoMore) this.holds.clear();
     return (blocker) => {
       if (blocker.startsWith("key:")) return keysEased;
-      return blocker.startsWith(WINDOW) && isEased(before, after, blocker.slice(WINDOW.length));
+      return blocker.startsWith(WINDOW) && (heedsNoMore || isEased(before, after, blocker.slice(WINDOW.length)));
     };
   }
 

@@ -125,6 +125,23 @@ test("a thousand held partitions cost the lane's row nothing, outlive the object
   expect(await play.world.rowsOf("holds")).toBeLessThan(960);
 });
 
+test.each<[string, Partial<ItemSeed>]>([
+  ["the whole job", { limits: [] }],
+  ["a partition", { limits: ["vendor:p"] }],
+])("what was held goes at once when the job heeds Retry-After no more: %s", async (_, item) => {
+  const knobs = { ...limit(1_000), hold_on_retry_after: true, retry_base_secs: 600 };
+  const play = await begun(knobs, [item, item, item]);
+  await exchange(play, 1);
+  await exchange(play, 2, ["throttled"]);
+  expect(play.reference.held()).toEqual([]);
+  await holdsAtTheLane(play);
+  await play.configure({ hold_on_retry_after: false }, false, false);
+  await holdsAtTheLane(play);
+  expect(await play.world.rowsOf("holds")).toBe(0);
+  await exchange(play, 2);
+  expect(play.reference.held().length).toBe(2);
+});
+
 test("holds that stood in the lane's row of an earlier release are kept", async () => {
   const before = LEDGER_MIGRATIONS.findIndex(({ name }) => name === "0009_holds");
   const play = new Play(++jobs, 16, false);

@@ -48,8 +48,12 @@ export class ReferenceLimits {
   private readonly holds = new Map<string, number>();
   private breaker: BreakerState = BREAKER_CLOSED;
   private adaptive: AdaptiveState | null = null;
+  private heedsRetryAfter = false;
 
+  /** What the endpoint said counts no more once the job does not heed it. */
   configure(spec: JobSpec): void {
+    if (this.heedsRetryAfter && !spec.hold_on_retry_after) this.holds.clear();
+    this.heedsRetryAfter = spec.hold_on_retry_after;
     if (spec.adaptive_concurrency === null) this.adaptive = null;
     if (spec.circuit_breaker === null) this.breaker = BREAKER_CLOSED;
   }
