@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { root } from "../e2e/harness.ts";
 import { accepting } from "./accept.ts";
 import { startCeiling } from "./ceiling.ts";
+import { changing } from "./changing.ts";
 import { type BenchContext, type Benchmark, withSluice } from "./context.ts";
 import { cost } from "./cost.ts";
 import { endToEnd, narrowPump } from "./end-to-end.ts";
@@ -26,6 +27,7 @@ const BENCHMARKS: Benchmark[] = [
   slidingWindow,
   allLimits,
   fullKey,
+  changing,
   watching,
 ];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
