@@ -1,6 +1,6 @@
 import { coordinatorOf } from "../coordinator/client.ts";
 import type { Job } from "../domain/job.ts";
-import type { RunStatus } from "../domain/run.ts";
+import { isTerminal, type RunStatus } from "../domain/run.ts";
 import type { Env } from "../env.ts";
 import { runStatuses } from "../store/run-statuses.ts";
 import { copyHasCaughtUp } from "./copy.ts";
@@ -10,10 +10,11 @@ const MAX_ASKED = 6;
 
 /**
  * The statuses of runs that a job's ledger has forgotten: they have ended, and those that ended a moment ago are not in the
- * copy yet. Ids of runs that are no longer kept are left out.
+ * copy yet, or not as ended. Ids of runs that are no longer kept are left out.
  */
 export async function endedStatuses(env: Env, job: Job, ids: readonly string[]): Promise<Map<string, RunStatus>> {
-  const found = await runStatuses(env, job.project_id, ids);
+  const copied = await runStatuses(env, job.project_id, ids);
+  const found = new Map([...copied].filter(([, status]) => isTerminal(status)));
   const missing = ids.filter((id) => !found.has(id));
   if (missing.length === 0) return found;
   if (missing.length > MAX_ASKED) await copyHasCaughtUp(env, job.id);

@@ -19,3 +19,17 @@ test("a duplicate of a run that ended a moment ago shows how it ended", async ()
   const many = await trigger({ items }, "trigger-bulk");
   expect(many.body.results.map((r: { status: string }) => r.status)).toEqual(keys.map(() => "completed"));
 });
+
+test("also where the copy still has it as waiting", async () => {
+  const { key } = await newProject();
+  const job = await newJob(key, { endpoint_url: `${inject("endpointUrl")}/ok` });
+  const post = (path: string, body: unknown = {}) => ask("POST", `/v1/jobs/${job.id}/${path}`, { key, body });
+  await post("pause");
+  const item = { idempotency_key: "late" };
+  const { body: run } = await post("trigger", item);
+  await expect.poll(async () => (await ask("GET", "/v1/runs", { key })).body.data).toHaveLength(1);
+  await post("resume");
+  const status = async () => (await ask("GET", `/v1/runs/${run.id}`, { key })).body.status;
+  await expect.poll(status, { interval: 5 }).toBe("completed");
+  expect((await post("trigger", item)).body).toMatchObject({ outcome: "duplicate", status: "completed", id: run.id });
+});
