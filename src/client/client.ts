@@ -8,6 +8,7 @@ export type { Item } from "../http/api.ts";
 export type { BulkOptions, BulkResult } from "./bulk.ts";
 export { SluiceError, SluiceUnreachable } from "./error.ts";
 export type { Answer, BatchItem, BatchOperation, Call, Input, Job, Run } from "./routes.ts";
+export type { BatchOptions, BulkTriggered, ServiceOptions, ServiceProps, SluiceService, Triggered } from "./service.ts";
 export type { CallOptions, ClientOptions } from "./transport.ts";
 export { type Verdict, type VerifyOptions, verifySignature } from "./webhook.ts";
 
