@@ -108,11 +108,11 @@ export function processesOf(group: number): { pid: number; command: string }[] {
 }
 
 /** Asks until the answer is there; the test's own timeout bounds it. */
-export async function until<T>(ask: () => T | Promise<T>): Promise<NonNullable<T>> {
+export async function until<T>(ask: () => T | Promise<T>, everyMs = 25): Promise<NonNullable<T>> {
   for (;;) {
     const answer = await ask();
     if (answer) return answer as NonNullable<T>;
-    await sleep(25);
+    await sleep(everyMs);
   }
 }
 

@@ -49,6 +49,9 @@ export function dice(seed: number): Dice {
   };
 }
 
+/** Items of a batch that makes one call at a time: enough to see it, and no more than it makes in some seconds. */
+const ONE_AT_A_TIME = 60;
+
 const PARTITIONS = ["a", "b:c", "日本", 'd"\\ e'];
 
 /**
@@ -58,11 +61,11 @@ export function randomScenario(random: Dice, index: number, long: boolean): Scen
   const int = (from: number, to: number): number => from + Math.floor(random() * (to - from + 1));
   const chance = (share: number): boolean => random() < share;
   const serial = index % 5 === 4;
-  const count = serial ? int(60, 90) : int(150, 260);
+  const count = serial ? int(50, 80) : int(120, 220);
   const windowSecs = () => (long ? int(6, 8) : int(1, 2));
   /** So many starts a window that `starts` of them take some seconds. */
   const maxFor = (starts: number, secs: number) =>
-    Math.max(4, Math.ceil((starts * secs) / (long ? int(9, 13) : int(3, 7))));
+    Math.max(4, Math.ceil((starts * secs) / (long ? int(8, 11) : int(3, 7))));
   const names = Array.from({ length: chance(0.7) ? int(1, 3) : 0 }, (_, i) => `limit-${i}`);
   const rate = names.length === 0 || chance(0.5) ? windowSecs() : null;
   const keys = chance(0.6) || serial ? int(2, 9) : 0;
@@ -86,6 +89,11 @@ export function randomScenario(random: Dice, index: number, long: boolean): Scen
       .map((name) => (withPartition && chance(0.8) ? `${name}:${PARTITIONS[int(0, PARTITIONS.length - 1)]}` : name));
 
   const parts = serial ? 1 : int(1, 3);
+  const batch = (): ScenarioBatch => {
+    const max_concurrency = !serial && chance(0.5) ? int(1, 8) : null;
+    const length = Math.min(Math.ceil(count / parts), (max_concurrency ?? count) * ONE_AT_A_TIME);
+    return { max_concurrency, items: Array.from({ length }, item) };
+  };
   return {
     slug: `scenario-${index}`,
     serial,
@@ -95,14 +103,11 @@ export function randomScenario(random: Dice, index: number, long: boolean): Scen
     rate_limit_window_secs: rate,
     rate_limit_keys: names.map((name) => {
       const window_secs = windowSecs();
-      return { name, max: maxFor(count / 2, window_secs), window_secs };
+      return { name, max: maxFor(serial ? count : count / 2, window_secs), window_secs };
     }),
     max_attempts: maxAttempts,
     fallback: !serial && chance(0.4),
-    batches: Array.from({ length: parts }, () => ({
-      max_concurrency: !serial && chance(0.5) ? int(1, 8) : null,
-      items: Array.from({ length: Math.ceil(count / parts) }, item),
-    })),
+    batches: Array.from({ length: parts }, batch),
   };
 }
 
