@@ -47,7 +47,7 @@ export async function showWorkflowRun(env: Env, run: WorkflowRunRow): Promise<Sh
     .bind(run.id)
     .all<RawStep>();
   const [refs] = await stepRefs(env, [run]);
-  return { run, steps: wholeSteps(refs ?? [], results.map(toStep), run.status === "canceled") };
+  return { run, steps: wholeSteps(refs ?? [], results.map(toStep), run.status) };
 }
 
 /** A page of runs, newest first; the key of a page is an id. It may be short and still have a successor. */
@@ -67,7 +67,7 @@ export async function listWorkflowRuns(
   const [refs, steps] = await Promise.all([stepRefs(env, runs), listedSteps(env, runs)]);
   const rows = runs.map((run, i) => ({
     run,
-    steps: wholeSteps(refs[i] ?? [], steps.get(run.id) ?? [], run.status === "canceled"),
+    steps: wholeSteps(refs[i] ?? [], steps.get(run.id) ?? [], run.status),
   }));
   const isCut = fits.length < page.rows.length;
   return { rows, next: isCut ? (runs.at(-1)?.id ?? null) : page.next };

@@ -5,6 +5,7 @@ import {
   type StepRecord,
   stepVersion,
   type WorkflowRunRecord,
+  type WorkflowRunStatus,
   type WorkflowStep,
 } from "../domain/workflow.ts";
 
@@ -169,10 +170,19 @@ export interface Progress {
   end?: { status: "completed" | "failed"; error?: { code: string; message: string } };
 }
 
-/** Writes progress, all or nothing. False where the run has ended meanwhile: it was canceled. */
-export async function saveProgress(db: D1Database, id: string, progress: Progress): Promise<boolean> {
-  const { moves, at, due_at, end } = progress;
-  const [, updated] = await db.batch([
+/**
+ * Writes progress, all or nothing.
+ *
+ * @returns whether the run is still alive (else it has ended meanwhile, or was canceled), and the runs that its steps have
+ *   now: one that a move names and that is not among them came too late.
+ */
+export async function saveProgress(
+  db: D1Database,
+  id: string,
+  { moves, at, due_at, end }: Progress,
+): Promise<{ isAlive: boolean; kept: ReadonlySet<string> }> {
+  const started = moves.flatMap((move) => move.run_id ?? []);
+  const [, updated, kept] = await db.batch<{ run_id: string }>([
     db.prepare(UPSERT_STEPS).bind(id, stepsOf(moves), "queued", "running"),
     db
       .prepare(
@@ -181,8 +191,17 @@ export async function saveProgress(db: D1Database, id: string, progress: Progres
          WHERE w.id = ?1 AND ${IS_ALIVE}`,
       )
       .bind(id, end?.status ?? null, at, end?.error ? JSON.stringify(end.error) : null, due_at),
+    db
+      .prepare(
+        `SELECT run_id FROM workflow_run_steps
+         WHERE workflow_run_id = ? AND run_id IN (SELECT value FROM json_each(?)) AND status <> 'skipped'`,
+      )
+      .bind(id, JSON.stringify(started)),
   ]);
-  return (updated?.meta.changes ?? 0) > 0;
+  return {
+    isAlive: (updated?.meta.changes ?? 0) > 0,
+    kept: new Set((kept?.results ?? []).map((row) => row.run_id)),
+  };
 }
 
 /** What the completed run that started a workflow has left. */
@@ -288,15 +307,19 @@ export async function putOff(db: D1Database, ids: readonly string[], until: numb
 }
 
 /** All steps of a run in their order, those included that nothing has happened to yet. */
-export function wholeSteps(refs: readonly string[], rows: readonly StepRow[], isCanceled: boolean): StepRecord[] {
+export function wholeSteps(refs: readonly string[], rows: readonly StepRow[], status: WorkflowRunStatus): StepRecord[] {
   const byIndex = new Map(rows.map((row) => [row.index, row]));
   return refs.map((step_ref, index): StepRecord => {
     const row = byIndex.get(index) ?? {
       ...{ index, status: "pending" as const, skip_reason: null, run_id: null, due_at: null },
       ...{ result: null, result_ref: null, result_size: 0, error: null },
     };
-    // Cleared away in a moment.
-    const status = isCanceled && !hasStepEnded(row.status) ? "canceled" : row.status;
-    return { ...row, step_ref, status };
+    return { ...row, step_ref, ...(hasStepEnded(row.status) ? {} : unendedIn(status)) };
   });
+}
+
+/** How a step shows that has not ended though its workflow run has: it is being cleared away, or never came to begin. */
+function unendedIn(status: WorkflowRunStatus): Partial<StepRecord> {
+  if (status === "canceled") return { status: "canceled" };
+  return status === "failed" ? { status: "skipped", skip_reason: "workflow_failed" } : {};
 }

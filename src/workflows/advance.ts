@@ -105,12 +105,13 @@ class Looking {
     await this.begin(chosen, new Set(moves.awake));
     const waitMs = this.waitMs(moves);
     const at = clock();
-    const isAlive = await saveProgress(this.env.DB, this.run.id, {
+    const { isAlive, kept } = await saveProgress(this.env.DB, this.run.id, {
       moves: this.moves,
       at,
       due_at: at + waitMs + GRACE_MS,
       ...(moves.end === null ? {} : { end: { status: moves.end } }),
     });
+    await this.takeBack(kept);
     if (!isAlive) return { kind: "again" };
     if (moves.end !== null) return { kind: "ended" };
     const isMore = chosen.length < moves.awake.length + moves.ready.length;
@@ -118,6 +119,12 @@ class Looking {
     const mayFollow = this.moves.some(({ index, status }) => hasStepEnded(status) && chosen.includes(index));
     if (!this.unavailable && (isMore || mayFollow)) return { kind: "again" };
     return { kind: "wait", ms: waitMs, moved: settled || this.moves.length > 0 };
+  }
+
+  /** Another look, or a cancel, was first: what this one has begun after all goes no further. */
+  private async takeBack(kept: ReadonlySet<string>): Promise<void> {
+    const late = this.moves.flatMap(({ run_id }) => (run_id && !kept.has(run_id) ? [run_id] : []));
+    if (late.length > 0) await this.ports.cancelRuns(this.env, this.run.project_id, late);
   }
 
   /** As many as one look may take, by number and by the size of what they read. */

@@ -89,6 +89,29 @@ test("a cancel between the trigger and its record is in force too", async () => 
   expect(shape(await w.get(`/v1/workflow-runs/${id}`))).toEqual(["a:canceled", "b:canceled"]);
 });
 
+test("a look that comes too late takes back what it has begun", async () => {
+  const w = await newWorld();
+  const slug = await w.job("/ok");
+  await w.post(`/v1/jobs/${slug}/pause`);
+  const workflow = await w.workflow([{ step_ref: "a", job: slug, sleep_secs: 1_000 }]);
+  const { id } = await w.start(workflow.id);
+  await w.runOnce(id, (run) => run.steps[0]?.status === "sleeping");
+  const overtaken: WorkflowPorts = {
+    ...workflowPorts,
+    startStep: async (...args) => {
+      const start = await workflowPorts.startStep(...args);
+      // Meanwhile another look sees the workflow fail, and skips what this one is beginning.
+      await env.DB.prepare("UPDATE workflow_run_steps SET status = 'skipped', ver = 3 WHERE workflow_run_id = ?")
+        .bind(id)
+        .run();
+      return start;
+    },
+  };
+  await look(env, overtaken, id, 60_000, () => Date.now() + 1_001_000);
+  expect(await waitingRuns(w, slug)).toBe(0);
+  expect((await w.ended(id)).steps[0]?.status).toBe("skipped");
+});
+
 test("looks at the same time begin each step once", async () => {
   const w = await newWorld();
   const { id, slug } = await asleep(w);
