@@ -17,6 +17,7 @@ import {
   type Refusal,
   type RejectedItem,
 } from "./protocol.ts";
+import { answeredBefore, rememberRequest } from "./recent-requests.ts";
 import { expiresAt, runId, waiting } from "./run-record.ts";
 
 /** Whether the lane may be changed by a caller who judged by `revision`. */
@@ -34,6 +35,9 @@ export function refusal(lane: Lane, revision: number, overloaded: boolean): Refu
 export function accept(lane: Lane, request: AcceptRequest, now: number): AcceptAnswer {
   for (const version of request.versions ?? []) lane.ledger.saveVersion(version);
   if (!request.batch) {
+    const before = answeredBefore(lane, request);
+    if (before !== null) return before;
+    rememberRequest(lane, request, lane.state.nextSeq, now);
     const outcomes = takeItems(lane, request, request.items, null, 0, now);
     return { kind: "accepted", outcomes, item_count: outcomes.length };
   }

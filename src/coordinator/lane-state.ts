@@ -1,6 +1,7 @@
 import type { AdaptiveState } from "../domain/adaptive-concurrency.ts";
 import { BREAKER_CLOSED, type BreakerState } from "../domain/circuit-breaker.ts";
 import { type JobStats, newJobStats } from "../domain/job-stats.ts";
+import { type RecentRequest, stillRecent } from "./recent-requests.ts";
 import type { StatsTold } from "./stats.ts";
 
 /** What a run that is not terminal may be. */
@@ -25,6 +26,8 @@ export interface LaneState {
   breaker: BreakerState;
   /** The latest minute of the job's cron that was decided; 0: none. */
   cronMinute: number;
+  /** Requests whose answers may have been lost on the way. */
+  recent: RecentRequest[];
   stats: JobStats;
   /** What D1 was last told of them. */
   statsTold: StatsTold;
@@ -42,6 +45,7 @@ export const EMPTY_LANE: LaneState = {
   adaptive: null,
   breaker: BREAKER_CLOSED,
   cronMinute: 0,
+  recent: [],
   stats: newJobStats(),
   statsTold: { at: 0, mark: "0,0,0,0,0,0" },
 };
@@ -49,5 +53,5 @@ export const EMPTY_LANE: LaneState = {
 /** A closed breaker's failures are not worth a write each: an eviction may forget them. */
 export function stateText(state: LaneState): string {
   const breaker = state.breaker.kind === "closed" ? { ...state.breaker, failures: [] } : state.breaker;
-  return JSON.stringify({ ...state, breaker });
+  return JSON.stringify({ ...state, breaker, recent: stillRecent(state.recent, state.clock) });
 }

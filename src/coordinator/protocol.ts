@@ -74,6 +74,8 @@ export interface AcceptRequest {
   /** Present for an item of a batch. `hashes[i]` fingerprints the bytes of item i; it tells a repeat from a conflict. */
   batch?: { id: string; epoch: number; first_index: number; hashes: string[] };
   items: (AcceptItem | RejectedItem)[];
+  /** Marks a request of no batch whose items have no identities: asked again, it is answered again. */
+  once?: string;
   /** Says what would happen and changes nothing. */
   dry_run?: boolean;
 }

@@ -128,13 +128,16 @@ export const acceptedBy = (caller: Caller, context: ReplayContext) => ({
 });
 
 /** Hands a chunk to the coordinator, whatever configuration it has. */
-export const acceptReplays = (env: Env, home: Home, request: Omit<AcceptRequest, "revision">) =>
-  askCoordinator(
+export function acceptReplays(env: Env, home: Home, request: Omit<AcceptRequest, "revision">) {
+  const isKeyless = request.batch === undefined && request.items.every((item) => !("identity" in item));
+  const once = isKeyless ? crypto.randomUUID() : undefined;
+  return askCoordinator(
     env,
     home,
     () => jobById(env, home.id),
-    (coordinator, job) => coordinator.accept({ ...request, revision: job.revision }),
+    (coordinator, job) => coordinator.accept({ ...request, once, revision: job.revision }),
   );
+}
 
 // ---------------------------------------------------------------------------------------------- the runs
 

@@ -47,6 +47,7 @@ export interface Triggered {
 export async function triggerRun(env: Env, job: Job, request: TriggerRequest): Promise<Triggered> {
   const judge = new JobJudge(env, job, request.others);
   let item: AcceptItem = { payload: "" };
+  const once = crypto.randomUUID();
   const answer = await askFor(env, judge, async (coordinator, current) => {
     item = await itemOf(judge, request);
     return coordinator.accept({
@@ -54,6 +55,7 @@ export async function triggerRun(env: Env, job: Job, request: TriggerRequest): P
       revision: current.revision,
       versions: judge.versionsOf([item]),
       items: [item],
+      once: item.identity === undefined ? once : undefined,
       dry_run: request.dryRun || undefined,
     });
   });
