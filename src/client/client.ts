@@ -2,13 +2,22 @@ import type { Item } from "../http/api.ts";
 import { type BulkOptions, type BulkResult, bulk } from "./bulk.ts";
 import { stream } from "./events.ts";
 import type { Answer, BatchItem, BatchOperation, Call, Input, Job, Run } from "./routes.ts";
+import type { Rehearsed, Triggered } from "./service.ts";
 import { type CallOptions, type ClientOptions, fillPath, Transport } from "./transport.ts";
 
 export type { Item } from "../http/api.ts";
 export type { BulkOptions, BulkResult } from "./bulk.ts";
 export { SluiceError, SluiceUnreachable } from "./error.ts";
 export type { Answer, BatchItem, BatchOperation, Call, Input, Job, Run } from "./routes.ts";
-export type { BatchOptions, BulkTriggered, ServiceOptions, ServiceProps, SluiceService, Triggered } from "./service.ts";
+export type {
+  BatchOptions,
+  BulkTriggered,
+  Rehearsed,
+  ServiceOptions,
+  ServiceProps,
+  SluiceService,
+  Triggered,
+} from "./service.ts";
 export type { CallOptions, ClientOptions } from "./transport.ts";
 export { type Verdict, type VerifyOptions, verifySignature } from "./webhook.ts";
 
@@ -80,6 +89,15 @@ export function createClient(options: ClientOptions) {
   const call = <C extends Call>(route: C, input: Input<C>, o?: CallOptions): Promise<Answer<C>> =>
     transport.call(route, input, o);
 
+  /** One run. With an `idempotency_key` a broken connection is no trouble: the run is made once. */
+  function trigger(job: string, item: Item & { dry_run: true }, o?: CallOptions): Promise<Rehearsed>;
+  function trigger(job: string, item?: Item & { dry_run?: false }, o?: CallOptions): Promise<Triggered>;
+  function trigger(job: string, item?: Item & { dry_run?: boolean }, o?: CallOptions): Promise<Triggered | Rehearsed>;
+  function trigger(job: string, item: Item = {}, o: CallOptions = {}): Promise<Triggered | Rehearsed> {
+    const idempotencyKey = o.idempotencyKey ?? item.idempotency_key ?? undefined;
+    return call("POST /v1/jobs/{job}/trigger", { params: { job }, body: item }, { ...o, idempotencyKey });
+  }
+
   return {
     /** Any route, by its method and path: `call("GET /v1/jobs/{job}", { params: { job: "orders" } })`. */
     call,
@@ -96,11 +114,7 @@ export function createClient(options: ClientOptions) {
       health: (job: string, o?: CallOptions) => call("GET /v1/jobs/{job}/health", { params: { job } }, o),
     },
 
-    /** One run. With an `idempotency_key` a broken connection is no trouble: the run is made once. */
-    trigger(job: string, item: Item = {}, o: CallOptions = {}) {
-      const idempotencyKey = o.idempotencyKey ?? item.idempotency_key ?? undefined;
-      return call("POST /v1/jobs/{job}/trigger", { params: { job }, body: item }, { ...o, idempotencyKey });
-    },
+    trigger,
 
     /** Any number of items, up to a million, from a list or from whatever can be iterated; see `bulk`. */
     bulk: (

@@ -27,7 +27,10 @@ export interface ServiceOptions {
   traceparent?: string;
 }
 
-export type Triggered = Answer<"POST /v1/jobs/{job}/trigger">;
+type TriggerAnswer = Answer<"POST /v1/jobs/{job}/trigger">;
+export type Triggered = Extract<TriggerAnswer, { id: string }>;
+/** Of a `dry_run`: what would happen. */
+export type Rehearsed = Exclude<TriggerAnswer, { id: string }>;
 export type BulkTriggered = Answer<"POST /v1/jobs/{job}/trigger-bulk">;
 /** Options of a batch operation, as a JSON bulk has them beside its items. */
 export type BatchOptions = Partial<
@@ -42,7 +45,8 @@ export type BatchOptions = Partial<
  * bad field; where the runtime keeps an Error's fields it also has `code`, `status`, `details` and `requestId`.
  */
 export interface SluiceService {
-  trigger(job: string, item?: Item & { dry_run?: boolean }, options?: ServiceOptions): Promise<Triggered>;
+  trigger(job: string, item: Item & { dry_run: true }, options?: ServiceOptions): Promise<Rehearsed>;
+  trigger(job: string, item?: Item & { dry_run?: false }, options?: ServiceOptions): Promise<Triggered>;
   /** Up to 10,000 items as a list, or up to a million as a stream of NDJSON. */
   triggerBulk(
     job: string,

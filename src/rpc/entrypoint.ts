@@ -3,6 +3,7 @@ import type { BatchOperation, Run } from "../client/routes.ts";
 import type {
   BatchOptions,
   BulkTriggered,
+  Rehearsed,
   ServiceOptions,
   ServiceProps,
   SluiceService,
@@ -47,7 +48,11 @@ const JSON_TYPE = { "Content-Type": "application/json" };
  */
 export function entrypointOver(routes: Routes) {
   return class extends WorkerEntrypoint<Env, ServiceProps> implements SluiceService {
-    trigger(job: string, item: Item & { dry_run?: boolean } = {}, options: ServiceOptions = {}): Promise<Triggered> {
+    trigger(
+      job: string,
+      item: Item & { dry_run?: boolean } = {},
+      options: ServiceOptions = {},
+    ): Promise<Triggered & Rehearsed> {
       return this.#json(
         "POST",
         `/v1/jobs/${encodeURIComponent(job)}/trigger`,
