@@ -11,7 +11,7 @@ import { root } from "./harness.ts";
  * | none | `sh`, `js`, `ts`: is run to its end, and exits with 0; `toml`: is added to wrangler.toml and bundled |
  * | `serves` | stays up behind the blocks that follow; it listens on the port that stands in it |
  * | `worker` | is a Worker's source, with the `toml` block before it as its configuration; stays up as well |
- * | `prints` | is what the block before it printed, or the server prints meanwhile; `…` stands for anything |
+ * | `prints` | is what the block before it printed, or (`text`) what a server prints; `…` stands for anything |
  * | `deploys` | is run with `npx` and `npm` replaced by something that takes their arguments down |
  * | `shows` | is only looked at: a picture of data, not something to be sent or run |
  * | `run by FILE` | is run by that test, which says so |
@@ -39,7 +39,7 @@ export interface Page {
 }
 
 /** Anything that looks like code. What has no language is a drawing. */
-const LANGUAGES = ["sh", "ts", "js", "json", "toml", "text"];
+const LANGUAGES = ["sh", "ts", "js", "json", "toml", "yaml", "text"];
 const COMMENT = /^<!-- (serves|worker|prints|deploys|shows|run by|not run:?)(?: (.*))? -->$/;
 
 export function readPages(): Page[] {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -34,7 +34,7 @@ export class Session {
   private readonly ports = new Map<string, number>();
   private readonly servers: Server[] = [];
   private configuration = "";
-  private printed: () => string = () => "";
+  private printed = "";
 
   constructor(at: Surroundings) {
     this.at = at;
@@ -72,15 +72,18 @@ export class Session {
     if (kind === "worker") return this.serves(block, await this.workerCommand(block));
     if (kind === "serves") return this.serves(block, await this.commandOf(block));
     const { code, output } = await this.runs(await this.commandOf(block));
-    this.printed = () => output;
+    this.printed = output;
     if (code !== 0) throw new Error(`exits with ${code}:\n${output}`);
   }
 
   private async expects({ text, language }: Block): Promise<void> {
-    const matches = (): boolean => (language === "json" ? showsJson : showsText)(this.printed(), text);
+    const matches = (): boolean =>
+      language === "json"
+        ? showsJson(this.printed, text)
+        : [this.printed, ...this.servers.map(({ output }) => output.text)].some((printed) => showsText(printed, text));
     const deadline = Date.now() + PATIENCE_MS;
     while (!matches()) {
-      if (Date.now() > deadline) throw new Error(`the block before it printed\n${this.printed()}`);
+      if (Date.now() > deadline) throw new Error(`the block before it printed\n${this.printed}`);
       await sleep(20);
     }
   }
@@ -101,7 +104,7 @@ export class Session {
       return `set -euo pipefail; npx() { echo "npx $*" >> ${log}; }; npm() { echo "npm $*" >> ${log}; }\n${text}`;
     }
     return [
-      "set -euo pipefail",
+      "set -euo pipefail; exec 2>&1",
       `[ ! -f ${kept} ] || . ${kept}`,
       "set -a",
       'curl() { command curl --silent --show-error --fail-with-body "$@"; echo; }',
@@ -141,7 +144,6 @@ export class Session {
     const child = this.spawn(command);
     const output = record(child);
     this.servers.push({ block, child, output });
-    this.printed = () => output.text;
     const [named] = block.kind === "worker" ? [block.note] : (block.text.match(OWN_PORT) ?? []);
     if (named === undefined) throw new Error("listens on no port that the text names");
     const port = await this.portOf(named);
@@ -164,6 +166,9 @@ export class Session {
       env: scriptEnvironment({
         ...this.at.env,
         ...this.shellVariables(),
+        // What `npm link` does.
+        PATH: `${commandFolder()}:${process.env.PATH}`,
+        STATE_DIR: this.at.stateDir,
         WRANGLER_REGISTRY_PATH: join(this.at.stateDir, "registry"),
         WRANGLER_SEND_METRICS: "false",
         SLUICE_CONFIG: join(this.at.folder, "profile.json"),
@@ -200,6 +205,15 @@ export class Session {
     for (const port of named) await this.portOf(port);
     return text.replaceAll(OWN_PORT, (port) => String(this.ports.get(port)));
   }
+}
+
+/** Where the command `sluice` stands by that name. */
+function commandFolder(): string {
+  const folder = join(root, "test-results/bin");
+  mkdirSync(folder, { recursive: true });
+  const command = join(folder, "sluice");
+  if (!existsSync(command)) symlinkSync(join(root, "dist/sluice.js"), command);
+  return folder;
 }
 
 function record(child: ChildProcess): { text: string } {

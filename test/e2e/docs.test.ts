@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -21,15 +21,20 @@ let sluice: Sluice;
 
 beforeAll(async () => {
   rmSync(folder, { recursive: true, force: true });
-  // What `npm ci` has built may be older than the source.
-  const build = run(process.execPath, [join(root, "src/cli/build.ts")], { cwd: root });
   sluice = await startSluice({ env: { ADMIN_TOKEN } });
-  await build;
+  if (isBuildOld()) await run("npm", ["run", "build"], { cwd: root, env: scriptEnvironment({}) });
 });
 
 afterAll(async () => {
   await sluice.signalGroup("SIGINT");
 });
+
+/** The examples run what `npm ci` has built, unless the source was changed since. */
+function isBuildOld(): boolean {
+  const builtAt = statSync(join(root, "dist/sluice.js")).mtimeMs;
+  const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" });
+  return sources.some((file) => file.endsWith(".ts") && statSync(join(root, "src", file)).mtimeMs > builtAt);
+}
 
 test.concurrent("npm run demo shows the way of a real list to its end", { timeout: 60_000 }, async () => {
   // `npm ci && npm run demo`: the first half of it is how this test came to run.
@@ -83,6 +88,9 @@ function deployment(): string[] {
     ...r2_buckets.map(({ bucket_name }) => `npx wrangler r2 bucket create ${bucket_name}`),
     `npx wrangler d1 migrations apply ${database} --remote`,
     "npm run deploy -- --secrets-file .state/production.env",
+    // An upgrade.
+    `npx wrangler d1 migrations apply ${database} --remote`,
+    "npm run deploy",
   ];
 }
 
@@ -103,10 +111,7 @@ test("the examples in TypeScript are typed right", async () => {
   }
   const config = {
     extends: "../../../tsconfig.json",
-    compilerOptions: {
-      types: ["node", "@cloudflare/workers-types"],
-      paths: { "sluice/client": ["../../../src/client/client.ts"] },
-    },
+    compilerOptions: { types: ["node", "@cloudflare/workers-types"] },
     include: ["./*.ts"],
     exclude: [],
     files: [],
