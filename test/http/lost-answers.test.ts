@@ -28,7 +28,7 @@ function losing(answers: number): Pick<Env, "COORDINATOR"> {
 
 async function pausedJob() {
   const { key } = await newProject();
-  const body = { name: "Orders", slug: "orders", endpoint_url: "http://127.0.0.1:9/ok" };
+  const body = { name: "Orders", slug: "orders", endpoint_url: "http://127.0.0.1:9000/ok" };
   expect((await ask("POST", "/v1/jobs", { key, body })).status).toBe(201);
   await ask("POST", "/v1/jobs/orders/pause", { key });
   const waiting = async () => (await ask("GET", "/v1/jobs/orders/health", { key })).body.waiting;
@@ -58,7 +58,7 @@ test("a replay too, alone and with others", async () => {
   expect([one.status, await waiting()]).toEqual([201, 1]);
   const all = await askWith(losing(2), "POST", "/v1/runs/bulk-replay", { key, body: { run_ids: ids } });
   expect([all.status, await waiting()]).toEqual([200, 4]);
-  const made = all.body.results.map((result: { new_run_id: string }) => result.new_run_id);
+  const made = all.body.data.map((result: { new_run_id: string }) => result.new_run_id);
   expect(new Set([one.body.id, ...made]).size).toBe(4);
   for (const [i, id] of made.entries()) {
     expect((await ask("GET", `/v1/runs/${id}`, { key })).body).toMatchObject({ payload: i, replayed_run_id: ids[i] });
