@@ -1,9 +1,9 @@
 import { expect } from "vitest";
-import { type BatchFacts, batchStatus } from "../../src/domain/batch.ts";
+import { type BatchFacts, type BatchRecord, batchStatus } from "../../src/domain/batch.ts";
 import { isTerminal } from "../../src/domain/run.ts";
 import type { RefBatch } from "./nouns.ts";
 import { BATCH_HOOK, JOB_HOOK, type Play } from "./play.ts";
-import { env } from "./world.ts";
+import { type Copy, env } from "./world.ts";
 
 /** What holds after every step, as the lane's methods show it. Answers whether D1 has everything. */
 export async function holdsAtTheLane(play: Play): Promise<boolean> {
@@ -63,8 +63,9 @@ export async function holdsInTheCopy(play: Play, isComplete: boolean): Promise<v
     expect(expected, `the copy of ${run.seq}`).toContain(copy.status);
   }
   if (isComplete) expect(copies.length).toBe(reference.runs.length);
-  await holdsOfNotices(play, isComplete);
-  for (const record of await world.batchCopies()) {
+  const batches = await world.batchCopies();
+  await holdsOfNotices(play, copies, batches, isComplete);
+  for (const record of batches) {
     const { item_count, created_count, duplicate_count, rejected_count, counts } = record;
     expect(item_count).toBe(created_count + duplicate_count + rejected_count);
     expect(created_count).toBe(Object.values(counts).reduce((a, b) => a + b, 0));
@@ -76,10 +77,10 @@ export async function holdsInTheCopy(play: Play, isComplete: boolean): Promise<v
 }
 
 /** What is announced: each end once, and never before D1 knows of it. */
-async function holdsOfNotices(play: Play, isComplete: boolean): Promise<void> {
-  const runs = new Map((await play.world.copies()).map((copy) => [copy.id, copy]));
-  const batches = new Map((await play.world.batchCopies()).map((record) => [record.id, record]));
-  const told = await play.world.deliveries();
+async function holdsOfNotices(play: Play, copies: Copy[], records: BatchRecord[], isComplete: boolean): Promise<void> {
+  const runs = new Map(copies.map((copy) => [copy.id, copy]));
+  const batches = new Map(records.map((record) => [record.id, record]));
+  const told = await play.deliveries();
   for (const { type, run_id, batch_id, url, created_at } of told) {
     if (run_id === null) {
       expect([type, url, created_at]).toEqual(["batch.finished", BATCH_HOOK, batches.get(batch_id ?? "")?.finished_at]);

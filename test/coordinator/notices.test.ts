@@ -40,7 +40,7 @@ test("a job without a webhook pays nothing: neither in its outbox nor in D1", as
   expect(notes.some((row) => row.notes.includes("notices"))).toBe(false);
   await play.play({ do: "pass", ms: 1_000 });
   expect((await play.world.copies()).map((copy) => copy.status)).toEqual(["canceled"]);
-  expect(await play.world.deliveries()).toEqual([]);
+  expect(await play.deliveries()).toEqual([]);
   expect(play.world.rings).toEqual([]);
 });
 
@@ -55,7 +55,7 @@ test("the job's newest address is told, also of runs of an older version", async
   });
   await play.play(cancelOne);
   await play.play({ do: "pass", ms: 1_000 });
-  expect((await play.world.deliveries()).map((delivery) => delivery.url)).toEqual([url]);
+  expect((await play.deliveries()).map((delivery) => delivery.url)).toEqual([url]);
 });
 
 test("a doorbell that is out of order holds up nothing: what was not rung for is found in D1", async () => {
@@ -67,7 +67,7 @@ test("a doorbell that is out of order holds up nothing: what was not rung for is
   await play.play(cancelOne);
   await play.play({ do: "pass", ms: 1_000 });
   expect((await play.world.show([], [])).copied).toBe(true);
-  expect(await play.world.deliveries()).toMatchObject([{ type: "run.canceled" }]);
+  expect(await play.deliveries()).toMatchObject([{ type: "run.canceled" }]);
   expect(silenced.mock.calls.join()).toContain("notices_not_rung");
   const { due } = await receiversDue(env.DB, { project_id: "project", url: "" }, play.now, 500);
   expect(due).toContainEqual({ project_id: "project", url: JOB_HOOK });
@@ -80,7 +80,7 @@ test("a deleted job's runs are told of as they are canceled", async () => {
   await vi.waitFor(async () => {
     vi.setSystemTime(play.now + 1_000);
     await play.world.fireDue();
-    expect((await play.world.deliveries()).map(({ type, url }) => [type, url])).toEqual(
+    expect((await play.deliveries()).map(({ type, url }) => [type, url])).toEqual(
       Array.from({ length: 3 }, () => ["run.canceled", JOB_HOOK]),
     );
   });

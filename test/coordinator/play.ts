@@ -9,7 +9,7 @@ import type { RefBatch } from "./nouns.ts";
 import { Reference } from "./reference.ts";
 import { Starts } from "./starts.ts";
 import type { Knobs, Step } from "./steps.ts";
-import { World } from "./world.ts";
+import { type Delivery, World } from "./world.ts";
 
 /** Every run of every script is told of, and some of the batches. */
 export const JOB_HOOK = "https://hooks.example/runs";
@@ -244,7 +244,7 @@ export class Play {
       atOnce = alarm > this.now ? 0 : atOnce + 1;
       if (atOnce > 20) throw new Error("the alarm goes off without end");
       this.world.setTime(Math.max(alarm, this.now));
-      await this.world.fireDue();
+      await this.world.fireNow();
       this.reference.tick(this.now);
     }
     this.world.setTime(until);
@@ -257,6 +257,15 @@ export class Play {
     this.reference.limits.restarted();
     await this.world.restart(true, this.name("boot"));
     this.reference.reboot(this.world.bootId, this.now);
+  }
+
+  /** What D1 holds for the receivers of webhooks. */
+  deliveries(): Promise<Delivery[]> {
+    const { runs, batches } = this.reference;
+    return this.world.deliveries(
+      runs.map(({ id }) => id),
+      batches.map(({ id }) => id),
+    );
   }
 
   /** A batch record agrees with the rules, and its end was set once. */
