@@ -39,6 +39,8 @@ export class Session {
   constructor(at: Surroundings) {
     this.at = at;
     mkdirSync(at.folder, { recursive: true });
+    // The README stands where the build does.
+    symlinkSync(join(root, "dist"), join(at.folder, "dist"));
   }
 
   /** @throws Error that names the block, and says what it printed. */
@@ -89,7 +91,7 @@ export class Session {
   }
 
   private async commandOf(block: Block): Promise<string[]> {
-    const text = await this.withPorts(block.text);
+    const text = await this.withPlaces(block.text);
     if (block.language === "sh") return ["bash", "-c", this.script(block, text)];
     const file = this.write(`${block.line}.${block.language === "ts" ? "ts" : "mjs"}`, text);
     return [process.execPath, file];
@@ -107,7 +109,7 @@ export class Session {
       "set -euo pipefail; exec 2>&1",
       `[ ! -f ${kept} ] || . ${kept}`,
       "set -a",
-      'curl() { command curl --silent --show-error --fail-with-body "$@"; echo; }',
+      'curl() { command curl --silent --show-error --fail-with-body "$@"; }',
       text,
       `{ export -p; declare -f; } > ${kept}`,
     ].join("\n");
@@ -122,7 +124,7 @@ export class Session {
   private async workerCommand(block: Block): Promise<string[]> {
     const folder = join(this.at.folder, `worker-${block.line}`);
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, "worker.ts"), await this.withPorts(block.text));
+    writeFileSync(join(folder, "worker.ts"), await this.withPlaces(block.text));
     const config = parse(this.configuration) as Record<string, unknown>;
     writeFileSync(
       join(folder, "wrangler.json"),
@@ -166,9 +168,8 @@ export class Session {
       env: scriptEnvironment({
         ...this.at.env,
         ...this.shellVariables(),
-        // What `npm link` does.
+        // As `npm link` does.
         PATH: `${commandFolder()}:${process.env.PATH}`,
-        STATE_DIR: this.at.stateDir,
         WRANGLER_REGISTRY_PATH: join(this.at.stateDir, "registry"),
         WRANGLER_SEND_METRICS: "false",
         SLUICE_CONFIG: join(this.at.folder, "profile.json"),
@@ -199,11 +200,14 @@ export class Session {
     return port;
   }
 
-  /** Ports are the page's own: pages run side by side. */
-  private async withPorts(text: string): Promise<string> {
+  /** Ports are the page's own, and Sluice is the test's: pages run side by side. */
+  private async withPlaces(text: string): Promise<string> {
     const named = new Set(text.match(OWN_PORT) ?? []);
     for (const port of named) await this.portOf(port);
-    return text.replaceAll(OWN_PORT, (port) => String(this.ports.get(port)));
+    return text
+      .replaceAll(OWN_PORT, (port) => String(this.ports.get(port)))
+      .replaceAll("http://127.0.0.1:8787", this.at.env.URL ?? "")
+      .replaceAll(/\.state(?=\/api-key|$)/gm, this.at.stateDir);
   }
 }
 
