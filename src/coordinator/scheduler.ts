@@ -278,8 +278,11 @@ export class Scheduler {
 
   /** The flow's first run may be another. */
   private resort(flow: Flow): void {
-    if (flow.listed) this.ready.resort(flow);
-    else if (flow.parkedOn !== null) {
+    if (flow.listed) {
+      this.ready.resort(flow);
+      // Those that it stands for may go before it now.
+      if (flow.wokenBy !== null) this.wake(flow.wokenBy);
+    } else if (flow.parkedOn !== null) {
       const parking = this.parked.get(flow.parkedOn);
       parking?.turns.resort(flow);
       // It may go before the one that stands for it.
