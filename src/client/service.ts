@@ -25,6 +25,7 @@ export interface ServiceOptions {
   idempotencyKey?: string;
   /** The trace that the calls belong to. */
   traceparent?: string;
+  tracestate?: string;
 }
 
 type TriggerAnswer = Answer<"POST /v1/jobs/{job}/trigger">;

@@ -32,8 +32,8 @@ export function fireCron(lane: Lane, request: CronRequest, now: number): CronAns
   return { kind: "fired", outcome: createRun(lane, request, now) };
 }
 
-function createRun(lane: Lane, { revision, item }: CronRequest, now: number) {
-  const by = { triggered_by: "cron", created_by: "system:cron", traceparent: null } as const;
+function createRun(lane: Lane, { revision, item, traceparent }: CronRequest, now: number) {
+  const by = { triggered_by: "cron", created_by: "system:cron", traceparent } as const;
   const answer = accept(lane, { ...by, revision, items: [item] }, now);
   const outcome = answer.kind === "accepted" ? answer.outcomes[0] : undefined;
   if (outcome === undefined) throw new Error(`an item without a batch was answered ${answer.kind}`);

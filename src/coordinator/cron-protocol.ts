@@ -1,3 +1,4 @@
+import type { Trace } from "../domain/traceparent.ts";
 import type { AcceptItem, ItemOutcome, Refusal } from "./protocol.ts";
 
 /** A firing of the job's cron, asked for by whoever looks at the clock. */
@@ -7,6 +8,7 @@ export interface CronRequest {
   /** The minute that fires, Unix ms. */
   minute: number;
   item: AcceptItem;
+  traceparent: Trace;
 }
 
 export type CronAnswer =

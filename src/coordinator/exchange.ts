@@ -13,7 +13,7 @@ import {
   LEASE_MS,
 } from "./protocol.ts";
 import { blockerOf } from "./room.ts";
-import { expiresAt } from "./run-record.ts";
+import { expiresAt, traceOfRun } from "./run-record.ts";
 import { finishPicked, type Instant, markStarted, settleLoss, settleReport, stampStart } from "./settle.ts";
 import { versionInUse } from "./version-line.ts";
 
@@ -266,7 +266,7 @@ function callGrant(lane: Lane, held: Held, run: LedgerRun): CallGrant {
     start_within_ms: held.startBy - held.grantedAt,
     batch_id: batch ? batchId(batch, lane.config as JobConfig) : null,
     batch_index: run.idx,
-    traceparent: run.doc.trace ?? batch?.traceparent ?? null,
+    traceparent: traceOfRun(lane, run),
   };
 }
 

@@ -9,6 +9,7 @@ import { type Batch, batchId } from "./batch.ts";
 import type { Lane } from "./lane.ts";
 import type { LedgerRun } from "./ledger.ts";
 import type { JobConfig } from "./protocol.ts";
+import { traceOfRun } from "./run-record.ts";
 import { announceToWorkflows, ringsOf } from "./workflow-notices.ts";
 
 /**
@@ -33,7 +34,14 @@ export function announceRun(lane: Lane, run: LedgerRun, record: RunRecord): void
   if (webhook_url !== null) {
     const id = ledgerId({ at, seq: run.seq, lane: 0, job: config.number });
     const type = `run.${record.status as TerminalStatus}` as const;
-    tell(lane.pending.notices, webhook_url, webhook_secret, [id, type, record.id, record.batch_id, at]);
+    tell(lane.pending.notices, webhook_url, webhook_secret, [
+      id,
+      type,
+      record.id,
+      record.batch_id,
+      at,
+      traceOfRun(lane, run),
+    ]);
   }
   announceToWorkflows(lane, run, record);
 }
@@ -44,7 +52,14 @@ export function announceBatch(notices: Notice[], batch: Batch, config: JobConfig
   if (at === null || batch.webhook_url === null || batch.announced) return;
   batch.announced = true;
   const id = ledgerId({ at, seq: batch.seq, lane: 0, job: config.number });
-  tell(notices, batch.webhook_url, batch.webhook_secret, [id, "batch.finished", null, batchId(batch, config), at]);
+  tell(notices, batch.webhook_url, batch.webhook_secret, [
+    id,
+    "batch.finished",
+    null,
+    batchId(batch, config),
+    at,
+    batch.traceparent,
+  ]);
 }
 
 function tell(notices: Notice[], url: string, secret: Sealed | null, event: WebhookEvent): void {

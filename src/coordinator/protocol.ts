@@ -4,6 +4,7 @@ import type { CallOutcome } from "../domain/call.ts";
 import type { RefusedItem, TriggerItem } from "../domain/item.ts";
 import type { JobVersion, Sealed, StatusPattern } from "../domain/job.ts";
 import type { RunRecord, RunStatus, TerminalStatus, TriggeredBy, WaitingFor } from "../domain/run.ts";
+import type { Trace } from "../domain/traceparent.ts";
 import type { CronAnswer, CronRequest } from "./cron-protocol.ts";
 
 import type { ImportIntakeApi } from "./import-protocol.ts";
@@ -67,8 +68,8 @@ export interface AcceptRequest {
   versions?: JobVersion[];
   triggered_by: TriggeredBy;
   created_by: string;
-  /** The request's `traceparent`, or null. */
-  traceparent: string | null;
+  /** The request's trace, or null. */
+  traceparent: Trace | null;
   /** Set for a step of a workflow run: it is told of the run's end. */
   workflow?: WorkflowOrigin;
   /** Present for an item of a batch. `hashes[i]` fingerprints the bytes of item i; it tells a repeat from a conflict. */
@@ -138,7 +139,7 @@ export interface BatchOptions {
 export interface OpenBatchRequest {
   revision: number;
   created_by: string;
-  traceparent: string | null;
+  traceparent: Trace | null;
   triggered_by: TriggeredBy;
   options: BatchOptions;
   retry_of?: string;
@@ -221,7 +222,7 @@ export interface CallGrant {
   start_within_ms: number;
   batch_id: string | null;
   batch_index: number | null;
-  traceparent: string | null;
+  traceparent: Trace | null;
 }
 
 /** What a call needs of a job version. Secrets are sealed: only the consumer opens them. */

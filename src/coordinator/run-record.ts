@@ -9,6 +9,7 @@ import {
   type WaitingFor,
 } from "../domain/run.ts";
 import { packRunDoc, unpackRunDoc } from "../domain/run-doc.ts";
+import type { Trace } from "../domain/traceparent.ts";
 import type { RunRow } from "../store/projection.ts";
 import { batchId } from "./batch.ts";
 import { gate } from "./gate.ts";
@@ -49,6 +50,10 @@ export function expiresAt(lane: Lane, run: LedgerRun): number | null {
   if (ttl === null || ttl === undefined) return null;
   return Math.max(run.doc.scheduled ?? run.at, run.at) + ttl * 1000;
 }
+
+/** The trace that a run belongs to: its own, else its batch's. */
+export const traceOfRun = (lane: Lane, run: LedgerRun): Trace | null =>
+  run.doc.trace ?? (run.batch === null ? null : (lane.batches.get(run.batch)?.traceparent ?? null));
 
 /** The run as the world sees it. A payload beyond the inline size is left to the caller. */
 export function runRecord(lane: Lane, run: LedgerRun, state: RunState): RunRecord {

@@ -8,7 +8,7 @@ import { openSealed, type SecretField, secretAad } from "../domain/secret.ts";
 import { judgeEndpoint } from "../domain/service-endpoint.ts";
 import { type SigningKeys, signatureHeaders, signingKeys } from "../domain/signature.ts";
 import type { StatusRules } from "../domain/status-pattern.ts";
-import { newTraceparent, parseTraceparent } from "../domain/traceparent.ts";
+import { newTraceparent, type Trace, traceHeaders } from "../domain/traceparent.ts";
 import type { Settings } from "../env.ts";
 import type { PreparedCall } from "./call.ts";
 import type { Variables } from "./environments.ts";
@@ -29,8 +29,8 @@ export interface OpenPlan {
   headers: Record<string, string>;
   signing: SigningKeys | null;
   success: StatusRules;
-  /** The last `traceparent` found valid: a batch's runs share theirs. */
-  goodTrace: string | null;
+  /** The last trace found valid, with its headers: a batch's runs share theirs. */
+  goodTrace: { trace: Trace; headers: Record<string, string> } | null;
 }
 
 const blocked = (message: string): Blocked => ({ kind: "blocked", message });
@@ -107,15 +107,16 @@ export async function openPlan(
 }
 
 /** The trigger request's trace, as it came; a new one where none came, or one that is none. */
-function traceOf(plan: OpenPlan, { traceparent }: CallGrant): string {
-  if (traceparent !== null) {
-    if (traceparent === plan.goodTrace) return traceparent;
-    if (parseTraceparent(traceparent) !== null) {
-      plan.goodTrace = traceparent;
-      return traceparent;
+function traceOf(plan: OpenPlan, { traceparent: trace }: CallGrant): Record<string, string> {
+  if (trace !== null) {
+    if (plan.goodTrace?.trace === trace) return plan.goodTrace.headers;
+    const headers = traceHeaders(trace);
+    if (headers !== null) {
+      plan.goodTrace = { trace, headers };
+      return headers;
     }
   }
-  return newTraceparent(crypto.getRandomValues(new Uint8Array(24)));
+  return { traceparent: newTraceparent(crypto.getRandomValues(new Uint8Array(24))) };
 }
 
 /** The call that a grant stands for, ready to be made; an address that is not allowed is the outcome at once. */
@@ -133,7 +134,7 @@ export async function prepareCall(
     "X-Run-Id": runId,
     "X-Attempt": String(grant.attempt),
     "Idempotency-Key": runId,
-    traceparent: traceOf(plan, grant),
+    ...traceOf(plan, grant),
   };
   if (grant.batch_id !== null) headers["X-Batch-Id"] = grant.batch_id;
   if (grant.batch_index !== null) headers["X-Batch-Index"] = String(grant.batch_index);

@@ -10,8 +10,8 @@ const HOP_BY_HOP = new Set([
 /** Headers of the call itself, see contract 4.7 and 6. */
 const OURS = new Set([
   ...["content-type", "content-length", "x-run-id", "x-job-id", "x-job-slug", "x-job-version", "x-batch-id"],
-  ...["x-batch-index", "x-attempt", "idempotency-key", "traceparent", "webhook-id", "webhook-timestamp"],
-  ...["webhook-signature", "x-webhook-signature"],
+  ...["x-batch-index", "x-attempt", "idempotency-key", "traceparent", "tracestate", "webhook-id"],
+  ...["webhook-timestamp", "webhook-signature", "x-webhook-signature"],
 ]);
 
 /** What is wrong with a header's name, or null. */

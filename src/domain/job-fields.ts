@@ -188,7 +188,7 @@ export const jobShape = {
   run_ttl_secs: count(1, MONTH_SECS).nullable().describe("A run not begun by then expires. Null: never."),
   default_run_metadata: stringMap(20, key(256), text(0, 4096)),
   enabled: z.boolean().describe("A disabled job refuses triggers and holds what waits."),
-  webhook_url: url("Told of every terminal run.").nullable(),
+  webhook_url: url("Told of every run that ends while it stands here, until it has heard of each.").nullable(),
   webhook_secret: secret("Signs the webhooks."),
   on_complete_trigger_workflow: slugField
     .nullable()

@@ -1,5 +1,6 @@
 import type { Sealed } from "./job.ts";
 import type { TerminalStatus } from "./run.ts";
+import type { Trace } from "./traceparent.ts";
 
 /**
  * What a coordinator's commit announces to others, beside the rows that D1 keeps of it. A notice waits in the outbox as JSON
@@ -26,6 +27,8 @@ export type WebhookEvent = [
   batchId: string | null,
   /** Unix milliseconds. */
   at: number,
+  /** That the run or batch belongs to. Absent in notices of before it was told. */
+  trace?: Trace | null,
 ];
 
 /** Runs have completed whose job starts a workflow. */

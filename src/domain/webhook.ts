@@ -29,8 +29,10 @@ export interface WebhookDelivery {
 /** What came of a try. */
 export type SendOutcome =
   | { kind: "answered"; http_status: number; retry_after_ms: number | null; excerpt: string }
-  /** No answer in time, no connection, or no letter that could be sent. */
+  /** No answer in time, or no connection. */
   | { kind: "failed"; message: string }
+  /** No letter could be made, and the fault is ours: the receiver has no part in it. */
+  | { kind: "not_prepared"; message: string }
   /** It cannot be sent, now or later. */
   | { kind: "impossible"; message: string };
 
@@ -41,8 +43,14 @@ const PAUSES_MS = [5, 30, 3 * 60, 20 * 60, 2 * 3600, 6 * 3600, 15 * 3600].map((s
 export const MAX_TRIES = PAUSES_MS.length + 1;
 /** The share by which a pause grows at most, so that what failed together does not come again together. */
 const JITTER = 0.1;
-/** "Gone": the receiver wants no more of it. */
 const GONE = 410;
+
+/** The receiver has it. */
+export const isTaken = (outcome: SendOutcome): boolean =>
+  outcome.kind === "answered" && outcome.http_status >= 200 && outcome.http_status < 300;
+
+/** The receiver wants no more of it. */
+export const isGone = (outcome: SendOutcome): boolean => outcome.kind === "answered" && outcome.http_status === GONE;
 
 /**
  * What a try means.
@@ -51,11 +59,8 @@ const GONE = 410;
  * @param random in [0, 1).
  */
 export function judgeTry(outcome: SendOutcome, tries: number, now: number, random: number): Verdict {
-  if (outcome.kind === "impossible") return { status: "dead" };
-  if (outcome.kind === "answered") {
-    if (outcome.http_status >= 200 && outcome.http_status < 300) return { status: "delivered" };
-    if (outcome.http_status === GONE) return { status: "dead" };
-  }
+  if (isTaken(outcome)) return { status: "delivered" };
+  if (outcome.kind === "impossible" || isGone(outcome)) return { status: "dead" };
   const pause = PAUSES_MS[tries - 1];
   if (pause === undefined) return { status: "dead" };
   const asked = outcome.kind === "answered" ? (outcome.retry_after_ms ?? 0) : 0;

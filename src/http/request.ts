@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import { ApiError } from "../domain/error.ts";
-import { newTraceparent, parseTraceparent } from "../domain/traceparent.ts";
+import { receivedTrace, type Trace } from "../domain/traceparent.ts";
 import type { Origin } from "../operations/bulk-accept.ts";
 import type { AppEnv } from "./context.ts";
 
@@ -22,12 +22,10 @@ export function requireType(c: Context<AppEnv>, types: readonly string[]): void 
 }
 
 /** The request's trace, or a new one: calls that follow from it carry it on. */
-export function traceOf(c: Context<AppEnv>): string {
-  const given = c.req.header("traceparent");
-  return given !== undefined && parseTraceparent(given)
-    ? given
-    : newTraceparent(crypto.getRandomValues(new Uint8Array(24)));
-}
+export const traceOf = (c: Context<AppEnv>): Trace =>
+  receivedTrace(c.req.header("traceparent"), c.req.header("tracestate"), () =>
+    crypto.getRandomValues(new Uint8Array(24)),
+  );
 
 /** Who triggers, with the request's trace or a new one. */
 export const originOf = (c: Context<AppEnv>, triggeredBy: "api" | "bulk"): Origin => ({

@@ -3,6 +3,7 @@ import type { CoordinatorApi, Refusal } from "../coordinator/protocol.ts";
 import { type CronClock, clockAfter, cronDue } from "../domain/cron-clock.ts";
 import { assertNever } from "../domain/error.ts";
 import { isRefused } from "../domain/item.ts";
+import { newTraceparent } from "../domain/traceparent.ts";
 import type { Env } from "../env.ts";
 import { type ClockUpdate, type CronCursor, listDueCrons, setCronClocks } from "../store/crons.ts";
 import { type StoredJob, selectJob } from "../store/jobs.ts";
@@ -80,8 +81,9 @@ async function decide(coordinator: CoordinatorApi, judge: JobJudge, job: StoredJ
     console.error(JSON.stringify({ event: "cron_item_refused", job_id: job.id, minute: due.minute, code, message }));
     return { kind: "refused" };
   }
+  const traceparent = newTraceparent(crypto.getRandomValues(new Uint8Array(24)));
   for (;;) {
-    const answer = await coordinator.fireCron({ revision: job.revision, minute: due.minute, item });
+    const answer = await coordinator.fireCron({ revision: job.revision, minute: due.minute, item, traceparent });
     if (answer.kind !== "canceling") return answer;
   }
 }

@@ -110,6 +110,7 @@ export function entrypointOver(routes: Routes) {
       const all = { ...headers };
       if (options.idempotencyKey !== undefined) all["Idempotency-Key"] = options.idempotencyKey;
       if (options.traceparent !== undefined) all.traceparent = options.traceparent;
+      if (options.tracestate !== undefined) all.tracestate = options.tracestate;
       return (await (await this.#ask(method, path, body, all)).json()) as T;
     }
 

@@ -4,9 +4,9 @@ import { BEGINS_WITHIN_MS, MAX_CHAIN_DEPTH } from "../domain/workflow.ts";
 
 /** `?1` project, `?2` job, `?3` JSON of the kind's notices. A second arrival of a notice is none. */
 const INSERT_WEBHOOKS = `INSERT INTO webhook_deliveries
-    (project_id, job_id, id, type, run_id, batch_id, url, secret, next_attempt_at, created_at)
+    (project_id, job_id, id, type, run_id, batch_id, url, secret, next_attempt_at, created_at, trace)
   SELECT ?1, ?2, e.value->>0, e.value->>1, e.value->>2, e.value->>3, n.value->>'url', n.value->>'secret',
-    e.value->>4, e.value->>4
+    e.value->>4, e.value->>4, e.value->>5
   FROM json_each(?3) AS n, json_each(n.value, '$.events') AS e WHERE true
   ON CONFLICT (project_id, id) DO NOTHING`;
 

@@ -17,21 +17,12 @@ export interface DeliveryFilter {
 type Row = Omit<WebhookDelivery, "attempts"> & { attempts: string };
 
 const COLUMNS = sql.raw(
-  [
-    "id",
-    "project_id",
-    "job_id",
-    "type",
-    "run_id",
-    "batch_id",
-    "url",
-    "status",
-    "attempts",
-    "next_attempt_at",
-    "created_at",
-  ]
+  ["id", "project_id", "job_id", "type", "run_id", "batch_id", "url", "status", "attempts", "created_at"]
     .map((column) => `d.${column}`)
-    .join(", "),
+    .join(", ") +
+    // Not before its receiver's rest is over.
+    `, iif(d.status = 'pending', max(d.next_attempt_at, coalesce((SELECT r.rests_until FROM webhook_receivers AS r
+      WHERE r.project_id = d.project_id AND r.url = d.url), 0)), NULL) AS next_attempt_at`,
 );
 
 const toDelivery = (row: Row): WebhookDelivery => ({
@@ -97,7 +88,7 @@ function sourceOf({ project_id, run_id, batch_id, statuses }: DeliveryFilter): S
 }
 
 /**
- * Begins another round of tries at once, at this address where one is given.
+ * Begins another round of tries at once, at this address where one is given; a receiver that rests is woken.
  *
  * @returns the delivery as it is then; null: there is none.
  */
@@ -108,11 +99,26 @@ export async function restartDelivery(
   to: { url: string; secret: Sealed | null } | null,
   now: number,
 ): Promise<WebhookDelivery | null> {
-  const address = to === null ? sql`` : sql`, url = ${to.url}, secret = ${to.secret}`;
-  await drizzle(env.DB).run(
-    sql`UPDATE webhook_deliveries SET status = 'pending', tries = 0, round = round + 1, next_attempt_at = ${now} ${address}
-      WHERE project_id = ${projectId} AND id = ${id}`,
-  );
+  const address = to === null ? "" : ", url = ?4, secret = ?5";
+  const addressed = "project_id = ?1 AND url = (SELECT url FROM webhook_deliveries WHERE project_id = ?1 AND id = ?2)";
+  // Before whatever else waits for its receiver, which rests no longer.
+  const first = `min(?3, coalesce((SELECT min(next_attempt_at) FROM webhook_deliveries WHERE ${addressed} AND status = 'pending' AND id <> ?2) - 1, ?3))`;
+  const readdress = env.DB.prepare(
+    `UPDATE webhook_deliveries SET status = 'pending', tries = 0, round = round + 1, round_at = ?3, next_attempt_at = ?3${address}
+      WHERE project_id = ?1 AND id = ?2`,
+  ).bind(projectId, id, now, ...(to === null ? [] : [to.url, to.secret]));
+  await env.DB.batch([
+    readdress,
+    env.DB.prepare(`UPDATE webhook_deliveries SET next_attempt_at = ${first} WHERE project_id = ?1 AND id = ?2`).bind(
+      projectId,
+      id,
+      now,
+    ),
+    env.DB.prepare(`UPDATE webhook_receivers SET failures = 0, rests_until = -1 WHERE ${addressed}`).bind(
+      projectId,
+      id,
+    ),
+  ]);
   return findDelivery(env, projectId, id);
 }
 

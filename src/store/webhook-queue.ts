@@ -1,8 +1,10 @@
 import type { BatchRecord } from "../domain/batch.ts";
 import type { Sealed } from "../domain/job.ts";
 import type { WebhookType } from "../domain/notice.ts";
+import type { Standing } from "../domain/receiver-standing.ts";
 import type { RunStatus } from "../domain/run.ts";
 import { type RunDoc, unpackRunDoc } from "../domain/run-doc.ts";
+import type { Trace } from "../domain/traceparent.ts";
 import type { DeliveryAttempt, Verdict } from "../domain/webhook.ts";
 
 /** The webhooks that wait, receiver by receiver. A receiver is an address of a project. Times are Unix milliseconds. */
@@ -33,6 +35,9 @@ export interface DueDelivery {
   tries: number;
   round: number;
   created_at: number;
+  /** When this round of tries began. */
+  round_at: number;
+  trace: Trace | null;
   /** Null: it is no longer kept, or the webhook speaks of something else. */
   run: ToldRun | null;
   batch: BatchRecord | null;
@@ -50,8 +55,10 @@ export interface TryReport {
 const KEPT_ATTEMPTS = 50;
 
 /**
- * Takes a receiver for `holder` alone until `until`, unless another holds it. Holders whose name does not begin with `boot`
- * are dead, where a boot is given.
+ * Takes a receiver for `holder` alone until `until`, unless another holds it or it rests. Holders whose name does not begin
+ * with `boot` are dead, where a boot is given.
+ *
+ * @returns how it stands; null: it is not to be called now.
  */
 export async function holdReceiver(
   d1: D1Database,
@@ -60,33 +67,40 @@ export async function holdReceiver(
   boot: string | null,
   now: number,
   until: number,
-): Promise<boolean> {
+): Promise<Standing | null> {
   const held = await d1
     .prepare(
       `INSERT INTO webhook_receivers (project_id, url, holder, held_until) VALUES (?1, ?2, ?3, ?4)
-       ON CONFLICT (project_id, url) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
-       WHERE held_until <= ?5 OR (?6 IS NOT NULL AND substr(webhook_receivers.holder, 1, length(?6)) <> ?6)
-       RETURNING 1`,
+       ON CONFLICT (project_id, url) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until, rests_until = 0
+       WHERE rests_until <= ?5
+         AND (held_until <= ?5 OR (?6 IS NOT NULL AND substr(webhook_receivers.holder, 1, length(?6)) <> ?6))
+       RETURNING failures`,
     )
     .bind(project_id, url, holder, until, now, boot)
-    .first();
-  return held !== null;
+    .first<{ failures: number }>();
+  return held && { failures: held.failures, rests_until: 0 };
 }
 
-/** Lets a receiver go; what has nothing to wait for is forgotten. Answers when its next webhook is due; null: none waits. */
+/**
+ * Lets a receiver go as it stands now; what has nothing to wait for is forgotten. Answers when its next webhook may be sent;
+ * null: none waits.
+ */
 export async function releaseReceiver(
   d1: D1Database,
   { project_id, url }: Receiver,
   holder: string,
+  { failures, rests_until }: Standing,
 ): Promise<number | null> {
-  const release =
-    "UPDATE webhook_receivers SET holder = NULL, held_until = 0 WHERE project_id = ? AND url = ? AND holder = ?";
+  const stands = (known: string) => `iif(rests_until < 0, 0, ${known})`;
+  const release = `UPDATE webhook_receivers SET holder = NULL, held_until = 0, failures = ${stands("?4")}, rests_until = ${stands("?5")}
+    WHERE project_id = ?1 AND url = ?2 AND holder = ?3`;
   const waiting = "FROM webhook_deliveries WHERE project_id = ?1 AND url = ?2 AND status = 'pending'";
+  const rest = "SELECT rests_until FROM webhook_receivers WHERE project_id = ?1 AND url = ?2";
   const forget = `DELETE FROM webhook_receivers
     WHERE project_id = ?1 AND url = ?2 AND holder IS NULL AND NOT EXISTS (SELECT 1 ${waiting})`;
   const [, next] = await d1.batch<{ at: number | null }>([
-    d1.prepare(release).bind(project_id, url, holder),
-    d1.prepare(`SELECT min(next_attempt_at) AS at ${waiting}`).bind(project_id, url),
+    d1.prepare(release).bind(project_id, url, holder, failures, rests_until),
+    d1.prepare(`SELECT max(min(next_attempt_at), coalesce((${rest}), 0)) AS at ${waiting}`).bind(project_id, url),
     d1.prepare(forget).bind(project_id, url),
   ]);
   return next?.results[0]?.at ?? null;
@@ -125,7 +139,8 @@ export async function dueDeliveries(
 ): Promise<DueDelivery[]> {
   const { results } = await d1
     .prepare(
-      `SELECT d.id, d.job_id, d.type, d.run_id, d.batch_id, d.secret, d.tries, d.round, d.created_at,
+      `SELECT d.id, d.job_id, d.type, d.run_id, d.batch_id, d.secret, d.tries, d.round, d.created_at, d.trace,
+         coalesce(d.round_at, d.created_at) AS round_at,
          r.status AS run_status, r.doc AS run_doc, b.doc AS batch_doc
        FROM webhook_deliveries AS d
        LEFT JOIN runs AS r ON r.project_id = d.project_id AND r.id = d.run_id
@@ -184,7 +199,7 @@ export async function reportTries(d1: D1Database, projectId: string, reports: Tr
  * Receivers whose next webhook is due, in order of project and address, beyond `after`. It leaps from receiver to receiver
  * along the index, so one with a long backlog costs what every other does.
  *
- * @returns at most `limit` receivers looked at, those among them with something due, and where to go on; null at the end.
+ * @returns at most `limit` receivers looked at, those among them with something due that do not rest, and where to go on; null at the end.
  */
 export async function receiversDue(
   d1: D1Database,
@@ -202,7 +217,9 @@ export async function receiversDue(
          SELECT ${leap("pair->>0", "pair->>1")}, n + 1 FROM receivers WHERE pair IS NOT NULL AND n < ?4)
        SELECT pair->>0 AS project_id, pair->>1 AS url,
          (SELECT min(next_attempt_at) FROM webhook_deliveries
-           WHERE project_id = pair->>0 AND url = pair->>1 AND status = 'pending') <= ?3 AS is_due
+           WHERE project_id = pair->>0 AND url = pair->>1 AND status = 'pending') <= ?3
+         AND NOT EXISTS (SELECT 1 FROM webhook_receivers
+           WHERE project_id = pair->>0 AND url = pair->>1 AND rests_until > ?3) AS is_due
        FROM receivers WHERE pair IS NOT NULL`,
     )
     .bind(after.project_id, after.url, now, limit)

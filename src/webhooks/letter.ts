@@ -3,6 +3,7 @@ import type { BatchRecord } from "../domain/batch.ts";
 import type { Sealed } from "../domain/job.ts";
 import { openSealed, secretAad } from "../domain/secret.ts";
 import { type SigningKeys, signatureHeaders, signingKeys } from "../domain/signature.ts";
+import { traceHeaders } from "../domain/traceparent.ts";
 import type { SendOutcome } from "../domain/webhook.ts";
 import type { Env, Settings } from "../env.ts";
 import type { DueDelivery, Receiver, ToldRun } from "../store/webhook-queue.ts";
@@ -42,6 +43,7 @@ export class LetterBook {
     const headers = {
       "Content-Type": "application/json",
       "User-Agent": "Sluice-Webhooks/1",
+      ...(delivery.trace === null ? {} : traceHeaders(delivery.trace)),
       ...(await this.proofOf(delivery, Math.floor(now / 1000), body)),
     };
     return { url: this.receiver.url, headers, body };

@@ -1,3 +1,4 @@
+import { isGivenUp, type Standing, standingAfter, widthAt } from "../domain/receiver-standing.ts";
 import { attemptOf, judgeTry, type SendOutcome } from "../domain/webhook.ts";
 import { type Env, parseSettings } from "../env.ts";
 import {
@@ -42,17 +43,19 @@ export async function callReceiver(receiver: Receiver, env: Env, showBatch: Show
   const { bootId } = parseSettings(env);
   const holder = `${bootId ?? ""}#${crypto.randomUUID()}`;
   const now = Date.now();
-  if (!(await holdReceiver(env.DB, receiver, holder, bootId, now, now + HELD_MS))) return;
+  const standing = await holdReceiver(env.DB, receiver, holder, bootId, now, now + HELD_MS);
+  if (standing === null) return;
+  const calls = new Calls(receiver, env, showBatch, standing);
   try {
-    await new Calls(receiver, env, showBatch).make();
+    await calls.make();
   } finally {
-    await leave(receiver, holder, env);
+    await leave(receiver, holder, calls.standing, env);
   }
 }
 
 /** Whoever rang in vain meanwhile is answered now: what is due rings again, at once or when it is time. */
-async function leave(receiver: Receiver, holder: string, env: Env): Promise<void> {
-  const next = await releaseReceiver(env.DB, receiver, holder);
+async function leave(receiver: Receiver, holder: string, standing: Standing, env: Env): Promise<void> {
+  const next = await releaseReceiver(env.DB, receiver, holder, standing);
   if (next === null) return;
   const now = Date.now();
   const body = { v: 1, ...receiver } as const;
@@ -76,6 +79,7 @@ async function persistently(work: () => Promise<void>): Promise<void> {
 
 /** The calls of one invocation. A call that ends makes way for the next at once; reading and reporting go on beside. */
 class Calls {
+  standing: Standing;
   private readonly receiver: Receiver;
   private readonly env: Env;
   private readonly letters: LetterBook;
@@ -90,10 +94,11 @@ class Calls {
   private reporting: Promise<void> | null = null;
   private fault: unknown = null;
 
-  constructor(receiver: Receiver, env: Env, showBatch: ShowBatch) {
+  constructor(receiver: Receiver, env: Env, showBatch: ShowBatch, standing: Standing) {
     const settings = parseSettings(env);
     this.receiver = receiver;
     this.env = env;
+    this.standing = standing;
     this.letters = new LetterBook(env, settings, receiver, showBatch);
     this.width = Math.min(WIDTH, settings.pumpWidth);
   }
@@ -102,11 +107,14 @@ class Calls {
   async make(): Promise<void> {
     for (;;) {
       const now = Date.now();
-      if (now < this.leaveAt && this.ready.length < this.width && now >= this.lookAt) await this.look(now);
+      const mayCall = now < this.leaveAt && widthAt(this.standing, this.width, now) > 0;
+      if (mayCall && this.ready.length < this.width && now >= this.lookAt) await this.look(now);
       this.fill();
-      if (this.inFlight.size === 0) break;
+      // After a page with webhooks that were given up comes another.
+      if (this.inFlight.size === 0 && !(mayCall && this.lookAt === 0)) break;
       if (this.reporting === null && this.isReportDue(now)) this.reporting = this.report();
-      await this.aCallOr(REPORT_AFTER_MS);
+      if (this.inFlight.size > 0) await this.aCallOr(REPORT_AFTER_MS);
+      else await this.reporting;
     }
     await this.reporting;
     if (this.reports.length > 0 && this.fault === null) await this.report();
@@ -117,16 +125,21 @@ class Calls {
     const busy = [...this.inFlight.keys(), ...[...this.ready, ...this.reports].map(({ id }) => id)];
     try {
       const due = await dueDeliveries(this.env.DB, this.receiver, busy, now + CLOCK_SLACK_MS, PAGE);
-      this.ready.push(...due);
+      const givenUp = due.filter(({ round_at }) => isGivenUp(this.standing, round_at, now));
+      for (const delivery of givenUp) this.bury(delivery, now);
+      // These are cleared away first: the probe that comes next may begin another rest.
+      if (givenUp.length === 0) this.ready.push(...due);
       // A full page has a successor: asked for as soon as it is nearly used up.
-      this.lookAt = due.length < PAGE ? now + LOOK_EVERY_MS : 0;
+      this.lookAt = due.length < PAGE && givenUp.length === 0 ? now + LOOK_EVERY_MS : 0;
     } catch (error) {
       this.giveUp(error);
     }
   }
 
   private fill(): void {
-    while (this.inFlight.size < this.width && Date.now() < this.leaveAt) {
+    for (;;) {
+      const now = Date.now();
+      if (now >= this.leaveAt || this.inFlight.size >= widthAt(this.standing, this.width, now)) return;
       const delivery = this.ready.shift();
       if (delivery === undefined) return;
       this.inFlight.set(delivery.id, this.try(delivery));
@@ -137,8 +150,8 @@ class Calls {
     const at = Date.now();
     const outcome = await this.outcomeOf(delivery, at);
     const now = Date.now();
-    if (this.reports.length === 0) this.oldestReportAt = now;
-    this.reports.push({
+    this.standing = standingAfter(this.standing, outcome, at, now);
+    this.put({
       id: delivery.id,
       round: delivery.round,
       attempt: attemptOf(outcome, at),
@@ -148,6 +161,18 @@ class Calls {
     this.fill();
   }
 
+  /** The receiver has not recovered in this webhook's day: it is dead uncalled. */
+  private bury({ id, round }: DueDelivery, now: number): void {
+    const { failures } = this.standing;
+    const error = `given up: the receiver has failed its last ${failures} calls, and a day is over`;
+    this.put({ id, round, attempt: { at: now, http_status: null, error }, verdict: { status: "dead" } });
+  }
+
+  private put(report: TryReport): void {
+    if (this.reports.length === 0) this.oldestReportAt = Date.now();
+    this.reports.push(report);
+  }
+
   private async outcomeOf(delivery: DueDelivery, now: number): Promise<SendOutcome> {
     try {
       const letter = await this.letters.write(delivery, now);
@@ -155,7 +180,7 @@ class Calls {
     } catch (error) {
       // A key that is missing, R2 out of reach: ours to mend, and there is a day for it.
       console.error(JSON.stringify({ event: "webhook_not_prepared", delivery: delivery.id, error: String(error) }));
-      return { kind: "failed", message: "could not be prepared on our side" };
+      return { kind: "not_prepared", message: "could not be prepared on our side" };
     }
   }
 

@@ -235,6 +235,19 @@ describe("the trace of a call", () => {
     expect(new Set((await logged(mark)).map((call) => call.headers.traceparent))).toEqual(new Set([trace]));
   });
 
+  test("goes on with its state to the calls, and to the webhooks of runs and batches", async () => {
+    const headers = { traceparent: trace, tracestate: "rojo=00f067aa0ba902b7 , congo=t61rcWkgMzE" };
+    const told = { traceparent: trace, tracestate: "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE" };
+    const mark = crypto.randomUUID();
+    const job = await newJob({ endpoint_url: `${zoo}/ok?mark=${mark}`, webhook_url: `${zoo}/ok?hook=1&mark=${mark}` });
+    await run(job, {}, headers);
+    const batch = { items: [{}], webhook_url: `${zoo}/ok?hook=batch&mark=${mark}` };
+    await post(`/v1/jobs/${job.id}/trigger-bulk`, batch, headers);
+    // Two calls, what became of each, and the batch's end.
+    await expect.poll(async () => (await logged(mark)).length, { timeout: 15_000 }).toBe(5);
+    for (const call of await logged(mark)) expect(call.headers).toMatchObject(told);
+  });
+
   test.each(["00-0-0-0", `${trace}0`, trace.toUpperCase()])(
     "is a new one where %s came, the same on every attempt",
     async (broken) => {

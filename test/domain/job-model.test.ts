@@ -116,6 +116,7 @@ const BOUNDS: [keyof typeof jobShape, unknown[], unknown[]][] = [
       { "X-Run-Id": "r" },
       { "Idempotency-Key": "k" },
       { traceparent: "t" },
+      { TraceState: "t" },
       { "Webhook-Signature": "s" },
       { "Content-Type": "text/plain" },
       { "X-A": "1", "x-a": "2" },

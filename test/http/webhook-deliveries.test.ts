@@ -135,6 +135,26 @@ describe("webhook deliveries", () => {
     expect((await list(`?project_id=${mine.id}`, ADMIN)).body.data).toHaveLength(5);
   });
 
+  test("outlive their address: what ended while it stood there is told, what ends without it is not", async () => {
+    const webhook_url = `${zoo}/flaky?fail=1&${crypto.randomUUID()}`;
+    const mine = await heldJob(project.key, { webhook_url });
+    const run = await canceledRun(mine);
+    const { id } = await vi.waitFor(
+      async () => {
+        const { body } = await list(`?run_id=${run}`);
+        expect(body.data).toMatchObject([{ status: "pending", attempts: [{ http_status: 503 }] }]);
+        return body.data[0];
+      },
+      { timeout: 15_000 },
+    );
+    await ask("PATCH", `/v1/jobs/${mine.id}`, { key: project.key, body: { webhook_url: null } });
+    const later = await canceledRun(mine);
+    await ask("POST", `${PATH}/${id}/retry`, { key: project.key });
+    expect(await settled(`?run_id=${run}`, "delivered")).toMatchObject({ url: webhook_url });
+    expect((await heard(webhook_url.slice(zoo.length))).map(({ body }) => JSON.parse(body).run_id)).toEqual([run, run]);
+    expect((await list(`?run_id=${later}`)).body.data).toEqual([]);
+  });
+
   test("are another project's affair: 404, and empty lists", async () => {
     const run = await canceledRun();
     const { id } = await settled(`?run_id=${run}`, "delivered");

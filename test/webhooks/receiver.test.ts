@@ -128,17 +128,18 @@ describe("one consumer at a time", () => {
 
   test("holds it until it lets go, or its time is over, or its boot is", async () => {
     const receiver = { project_id: "holders", url: "https://hooks.example/" };
-    const hold = (holder: string, boot: string | null, now: number) =>
-      holdReceiver(env.DB, receiver, holder, boot, now, now + 100);
+    const hold = async (holder: string, boot: string | null, now: number) =>
+      (await holdReceiver(env.DB, receiver, holder, boot, now, now + 100)) !== null;
+    const well = { failures: 0, rests_until: 0 };
     expect(await hold("boot-1#a", "boot-1", 0)).toBe(true);
     expect(await hold("boot-1#b", "boot-1", 99)).toBe(false);
     expect(await hold("boot-1#b", "boot-1", 100)).toBe(true);
     expect(await hold("boot-2#c", "boot-2", 101)).toBe(true);
     // Where no boots are told apart, only time ends a hold; and only the holder lets go.
     expect(await hold("#d", null, 102)).toBe(false);
-    await releaseReceiver(env.DB, receiver, "#d");
+    await releaseReceiver(env.DB, receiver, "#d", well);
     expect(await hold("#d", null, 102)).toBe(false);
-    await releaseReceiver(env.DB, receiver, "boot-2#c");
+    await releaseReceiver(env.DB, receiver, "boot-2#c", well);
     expect(await hold("#d", null, 102)).toBe(true);
   });
 
@@ -161,6 +162,98 @@ describe("one consumer at a time", () => {
     expect(await statuses(told)).toEqual({ delivered: 2 });
     const ids = (await heard(path)).map((call) => call.headers["webhook-id"]).sort();
     expect(ids).toEqual([...told.ids, ...told.ids].sort());
+  });
+});
+
+describe("a receiver that fails call after call", () => {
+  const restOf = async ({ receiver: { project_id, url } }: typeof dead) =>
+    (await env.DB.prepare("SELECT failures, rests_until FROM webhook_receivers WHERE project_id = ? AND url = ?")
+      .bind(project_id, url)
+      .first<{ failures: number; rests_until: number }>()) ?? { failures: 0, rests_until: 0 };
+  const rested = ({ receiver: { project_id, url } }: typeof dead) =>
+    env.DB.prepare("UPDATE webhook_receivers SET rests_until = 1 WHERE project_id = ? AND url = ?")
+      .bind(project_id, url)
+      .run();
+  const toldAt = (at: number, { receiver: { project_id } }: typeof dead) =>
+    env.DB.prepare("UPDATE webhook_deliveries SET created_at = ? WHERE project_id = ?").bind(at, project_id).run();
+  let dead: Awaited<ReturnType<typeof tell>>;
+
+  test("rests, is probed by one call, and rests for longer; rings and the sweeper leave it alone meanwhile", async () => {
+    const path = pathOf("/status/503");
+    dead = await tell(zoo + path, many(40));
+    await toldAt(Date.now(), dead);
+    const { env: mine, rings } = listening();
+    await callReceiver(dead.receiver, mine, batchToWire);
+    const calls = (await heard(path)).length;
+    // Those that were in flight when it was one too many have ended too.
+    expect(calls).toBeGreaterThanOrEqual(10);
+    expect(calls).toBeLessThanOrEqual(15);
+    const rest = await restOf(dead);
+    expect(rings.map(({ delaySeconds }) => delaySeconds)).toEqual([expect.closeTo(5, 0)]);
+    // Every webhook still waits, as long as its own pause or the rest says.
+    expect(await statuses(dead)).toEqual({ pending: 40 });
+    expect((await delivery(dead, 39)).next_attempt_at).toBe(rest.rests_until);
+
+    await callReceiver(dead.receiver, mine, batchToWire);
+    expect((await heard(path)).length).toBe(calls);
+    const due = (now: number) => receiversDue(env.DB, { ...dead.receiver, url: "" }, now, 1);
+    expect((await due(rest.rests_until - 1)).due).toEqual([]);
+    expect((await due(rest.rests_until)).due).toEqual([dead.receiver]);
+
+    await rested(dead);
+    await callReceiver(dead.receiver, mine, batchToWire);
+    expect((await heard(path)).length).toBe(calls + 1);
+    const longer = await restOf(dead);
+    expect(longer.failures).toBe(rest.failures + 1);
+    expect(longer.rests_until - Date.now()).toBeGreaterThan(5_000);
+  });
+
+  test("is woken by a retry by hand, which goes first", async () => {
+    const path = dead.receiver.url.slice(zoo.length);
+    const before = (await heard(path)).length;
+    const last = dead.ids[39] as string;
+    const { next_attempt_at } =
+      (await restartDelivery(env, dead.receiver.project_id, last, null, Date.now())) ?? (await delivery(dead, 39));
+    expect(next_attempt_at).toBeLessThanOrEqual(Date.now());
+    await callReceiver(dead.receiver, listening().env, batchToWire);
+    expect((await heard(path))[before]?.headers["webhook-id"]).toBe(last);
+  });
+
+  test("lets go of webhooks whose day is over, page after page, without a call", async () => {
+    const path = dead.receiver.url.slice(zoo.length);
+    const more = await tell(dead.receiver.url, many(200), { projectId: dead.receiver.project_id });
+    await toldAt(Date.now() - 27 * 3_600_000, dead);
+    await hurry(more);
+    await hurry(dead);
+    await rested(dead);
+    const before = (await heard(path)).length;
+    await callReceiver(dead.receiver, listening().env, batchToWire);
+    // But for the one that was sent again by hand, whose day has just begun: the probe.
+    expect(await statuses(dead)).toEqual({ dead: 239, pending: 1 });
+    expect((await heard(path)).length).toBe(before + 1);
+    expect((await delivery(more)).attempts.at(-1)).toMatchObject({
+      http_status: null,
+      error: expect.stringContaining("a day is over"),
+    });
+  });
+
+  test("that recovers gets all that is due", async () => {
+    // It takes each webhook at the second try.
+    const path = pathOf("/flaky?fail=1");
+    const told = await tell(zoo + path, many(18));
+    const { env: mine } = listening();
+    await toldAt(Date.now(), told);
+    await callReceiver(told.receiver, mine, batchToWire);
+    const tried = (await heard(path)).length;
+    expect((await restOf(told)).failures).toBe(10);
+    await env.DB.prepare("UPDATE webhook_deliveries SET next_attempt_at = ?1 - tries WHERE project_id = ?2")
+      .bind(Date.now(), told.receiver.project_id)
+      .run();
+    await rested(told);
+    await callReceiver(told.receiver, mine, batchToWire);
+    expect(await statuses(told)).toEqual({ delivered: tried, pending: 18 - tried });
+    expect((await restOf(told)).rests_until).toBe(0);
+    expect((await heard(path)).length).toBe(tried + 18);
   });
 });
 

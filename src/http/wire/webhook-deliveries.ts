@@ -15,12 +15,15 @@ export const webhookDelivery = z
     url: z.string(),
     status: z.enum(DELIVERY_STATUSES).openapi({
       description:
-        "`delivered`: a try was answered 2xx. `dead`: it was answered 410, can never be sent, or has failed 8 times.",
+        "`delivered`: a try was answered 2xx. `dead`: it was answered 410, can never be sent, has failed 8 times, or has " +
+        "waited a day for an address that fails every call.",
     }),
     attempts: z
       .array(z.object({ at: instant(), http_status: z.int().nullable(), error: z.string().nullable() }))
       .openapi({ description: "The newest 50." }),
-    next_attempt_at: instant().nullable(),
+    next_attempt_at: instant().nullable().openapi({
+      description: "Not before. An address that fails call after call rests: then, when its rest is over.",
+    }),
     created_at: instant(),
   })
   .openapi("WebhookDelivery");

@@ -45,11 +45,17 @@ const HEADERS = [
   ["X-Strait-Timestamp", "Unix seconds."],
   ["X-Strait-Signature", "`v1=` and hex of HMAC-SHA256 over `timestamp.body`, with the secret as text."],
   ["X-Webhook-Signature", "The same as `X-Strait-Signature`."],
+  [
+    "traceparent",
+    "The trace that the run or batch operation belongs to, as its trigger request brought it or began it.",
+  ],
+  ["tracestate", "What came beside the `traceparent`."],
 ] as const;
 
 const PROMISE =
   "At least once. 2xx ends it, 410 gives it up; anything else, redirects too, is tried again: 8 times over about a day, " +
-  "`Retry-After` is honoured. An answer is waited for 15 s. Without a secret there are no signatures.";
+  "`Retry-After` is honoured. An address that fails 10 calls in a row rests for 5 s, is then called once, and rests for longer, up " +
+  "to 5 min, until a call is taken; what has waited a day for it is dead. An answer is waited for 15 s. Without a secret there are no signatures.";
 
 /** Puts what is sent into the document. */
 export function describeWebhooks(app: App): void {
@@ -63,7 +69,7 @@ export function describeWebhooks(app: App): void {
       parameters: HEADERS.map(([header, description]) => ({
         name: header,
         in: "header" as const,
-        required: !header.toLowerCase().includes("signature"),
+        required: !/signature|^trace/i.test(header),
         description,
         schema: { type: "string" as const },
       })),
