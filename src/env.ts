@@ -29,12 +29,15 @@ export interface Env {
   PUMP_WIDTH?: string;
   BOOT_ID?: string;
   DEPLOYMENT_MAX_CONCURRENCY?: string;
+  DEPLOYMENT_MAX_FLOWS?: string;
   RUN_RETENTION_DAYS?: string;
   BATCH_RETENTION_DAYS?: string;
 }
 
 /** Six connections may wait for response headers in one invocation in production; locally there is no such limit. */
 const PRODUCTION_PUMP_WIDTH = 6;
+
+const PRODUCTION_MAX_FLOWS = 100_000;
 
 const flag = z
   .enum(["true", "false"])
@@ -58,6 +61,7 @@ const settingsSchema = z
     PUMP_WIDTH: z.coerce.number().int().min(1).max(500).default(PRODUCTION_PUMP_WIDTH),
     BOOT_ID: z.string().optional(),
     DEPLOYMENT_MAX_CONCURRENCY: z.coerce.number().int().min(1).default(1000),
+    DEPLOYMENT_MAX_FLOWS: z.coerce.number().int().min(1).optional(),
     RUN_RETENTION_DAYS: z.coerce.number().positive().default(30),
     BATCH_RETENTION_DAYS: z.coerce.number().positive().default(90),
   })
@@ -85,6 +89,11 @@ export interface Settings {
   bootId: string | null;
   /** In-flight calls of a job without a `max_concurrency` of its own. */
   deploymentMaxConcurrency: number;
+  /**
+   * Distinct concurrency keys, sets of `rate_limit_keys`, priorities and batches that may wait in a job before it refuses
+   * more. Each costs some 600 bytes of an isolate's 128 MB; locally memory has no such bound.
+   */
+  deploymentMaxFlows: number;
   /** Days after their end. The results of a batch stay as long as the batch. */
   runRetentionDays: number;
   batchRetentionDays: number;
@@ -163,6 +172,8 @@ export function parseSettings(env: Env): Settings {
     pumpWidth: s.PUMP_WIDTH,
     bootId: s.BOOT_ID === undefined ? null : bootName(s.BOOT_ID),
     deploymentMaxConcurrency: s.DEPLOYMENT_MAX_CONCURRENCY,
+    deploymentMaxFlows:
+      s.DEPLOYMENT_MAX_FLOWS ?? (s.ENVIRONMENT === "production" ? PRODUCTION_MAX_FLOWS : Number.POSITIVE_INFINITY),
     runRetentionDays: s.RUN_RETENTION_DAYS,
     batchRetentionDays: s.BATCH_RETENTION_DAYS,
   };

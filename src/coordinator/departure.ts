@@ -73,8 +73,9 @@ export class Departure {
     this.home.ctx.waitUntil(this.armed);
   }
 
-  /** D1 is out of reach, and what waits for it is too much. */
+  /** D1 is out of reach, and what waits for it is too much; or the lines that wait fill the object's memory. */
   isOverloaded(lane: Lane): boolean {
+    if (lane.scheduler.flows.size >= lane.settings.maxFlows) return true;
     if (this.flushFailures === 0) return false;
     const behind = lane.outboxRows + lane.state.nextSeq - lane.state.projectedSeq;
     const oldest = oldestUnsentAt(lane);

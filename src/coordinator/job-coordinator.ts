@@ -327,6 +327,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
       pumpWidth: s.pumpWidth,
       bootId: s.bootId,
       maxConcurrency: s.deploymentMaxConcurrency,
+      maxFlows: s.deploymentMaxFlows,
     });
   }
 

@@ -27,6 +27,7 @@ export interface LaneSettings {
   pumpWidth: number;
   bootId: string | null;
   maxConcurrency: number;
+  maxFlows: number;
 }
 
 /**

@@ -69,8 +69,12 @@ function refusalError(refusal: Exclude<Refusal, { kind: "stale_config" | "unknow
     case "deleted":
       return deleted(job);
     case "overloaded":
-      return new ApiError("unavailable", "too much work waits to be recorded; try again later", {
-        retryAfterSecs: refusal.retry_after_secs,
-      });
+      return new ApiError(
+        "unavailable",
+        "too much waits to be recorded, or too many distinct keys wait; try again later",
+        {
+          retryAfterSecs: refusal.retry_after_secs,
+        },
+      );
   }
 }

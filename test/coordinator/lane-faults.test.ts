@@ -175,6 +175,23 @@ test("a copy that is a million rows behind refuses new work", async () => {
   await holdsInTheEnd(play);
 });
 
+test("as many lines as memory bears refuse new work, and let old work go on", async () => {
+  const play = await begun();
+  const seeds = (from: number) => itemsOf(5, (i) => ({ key: `k${from + i}` }));
+  await play.world.inside((instance) => {
+    const { lane } = instance as unknown as { lane: { settings: { maxFlows: number } } };
+    lane.settings.maxFlows = 10;
+  });
+  await play.play({ do: "single", items: seeds(0), revision: 0 });
+  expect(await isOverloaded(play)).toBe(false);
+  await play.play({ do: "single", items: seeds(5), revision: 0 });
+  expect(await isOverloaded(play)).toBe(true);
+  await play.play({ do: "exchange", slot: 0, want: 3, results: [], begin: 0, leaving: false, lost: false });
+  expect(play.consumers.slots[0]?.calls.size).toBe(3);
+  expect(await isOverloaded(play)).toBe(false);
+  await holdsInTheEnd(play);
+});
+
 test("an alarm that was lost is set again when the sweeper asks", async () => {
   const play = await begun();
   await play.play({ do: "single", items: itemsOf(1, () => ({ later: 5 })), revision: 0 });
