@@ -191,15 +191,20 @@ test("runs are listed by job, batch and status, and tail shows them as they come
   const child = spawn(process.execPath, [join(root, "src/cli/sluice.ts"), "tail", "--job", "orders", "--json"], {
     env,
   });
-  const lines: string[] = [];
-  const ended = once(child, "exit");
-  child.stdout.setEncoding("utf8").on("data", (text: string) => lines.push(...text.trimEnd().split("\n")));
+  // What arrives in one piece may be less than a line, or several.
+  let text = "";
+  const ended = once(child, "close");
+  child.stdout.setEncoding("utf8").on("data", (piece: string) => {
+    text += piece;
+  });
   const { id } = await json<{ id: string }>(["trigger", "orders", '{"tail":true}']);
-  while (!lines.some((line) => line.includes(id) && line.includes('"completed"')))
+  const whole = () => text.split("\n").slice(0, -1);
+  while (!whole().some((line) => line.includes(id) && line.includes('"completed"')))
     await new Promise((r) => setTimeout(r, 20));
   child.kill("SIGINT");
   expect((await ended)[0]).toBe(0);
-  for (const line of lines) expect(() => JSON.parse(line)).not.toThrow();
+  expect(text.endsWith("\n")).toBe(true);
+  for (const line of whole()) expect(() => JSON.parse(line)).not.toThrow();
 });
 
 /** Passes requests on, and breaks the connection of the first uploads after a share of their bytes. */
