@@ -1,13 +1,16 @@
 import { coordinatorOf } from "../coordinator/client.ts";
+import type { LaneHealth } from "../coordinator/protocol.ts";
 import { ApiError, notFound } from "../domain/error.ts";
 import { isUuid, timeOf } from "../domain/id.ts";
 import { type RecentHealth, type RecentRun, recentHealth } from "../domain/job-health.ts";
 import type { Env } from "../env.ts";
 import * as store from "../store/job-groups.ts";
+import { sumGroupStats } from "../store/job-stats.ts";
 import { listRecentRunsOf, listUntoldInGroup } from "../store/jobs.ts";
 import { selectProject } from "../store/projects.ts";
 import { isUniqueViolation } from "../store/unique.ts";
 import { type Caller, projectRequired, projectScope } from "./authorize.ts";
+import { mapBounded } from "./bounded.ts";
 import { RETRY_SECS, tellNow } from "./job-changes.ts";
 import { MAX_RECENT_RUNS, recentSince } from "./job-health.ts";
 import { refuseInUse } from "./job-users.ts";
@@ -89,29 +92,30 @@ export interface GroupStats {
   last_24h: RecentHealth;
 }
 
-/** What waits and executes now, by each job's own coordinator, and how the last 24 hours went, by the copy in D1. */
-export async function groupStats(env: Env, group: JobGroup, now: number): Promise<GroupStats> {
+/** Of a larger group the copy in D1 is read: some ten seconds old, but one query. */
+const ASKED_JOBS = 500;
+/** Jobs whose runs are read for the last 24 hours: the newest. */
+const RECENT_JOBS = 1_000;
+
+/**
+ * What waits and executes now, by each job's own coordinator (of more than `asked` jobs by the copy in D1), and how the last
+ * 24 hours went, by the copy.
+ */
+export async function groupStats(env: Env, group: JobGroup, now: number, asked = ASKED_JOBS): Promise<GroupStats> {
   const jobs = await store.listGroupMembers(env.DB, group.id);
   const [live, recent] = await Promise.all([
-    inParallel(jobs, (id) => coordinatorOf(env, id).health()),
-    listRecentRunsOf(env.DB, jobs, recentSince(now), MAX_RECENT_RUNS),
+    jobs.length > asked
+      ? sumGroupStats(env.DB, group.id)
+      : mapBounded(jobs, PARALLEL, (id) => coordinatorOf(env, id).health()).then(added),
+    listRecentRunsOf(env.DB, jobs.slice(-RECENT_JOBS), recentSince(now), MAX_RECENT_RUNS),
   ]);
-  return {
-    jobs: jobs.length,
-    waiting: live.reduce((sum, health) => sum + health.waiting, 0),
-    executing: live.reduce((sum, health) => sum + health.executing, 0),
-    last_24h: recentHealth(recent as RecentRun[]),
-  };
+  return { jobs: jobs.length, ...live, last_24h: recentHealth(recent as RecentRun[]) };
 }
 
-/** Answers in the order of the items; a few are worked on at once. */
-async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  for (let i = 0; i < items.length; i += PARALLEL) {
-    results.push(...(await Promise.all(items.slice(i, i + PARALLEL).map(work))));
-  }
-  return results;
-}
+const added = (all: readonly LaneHealth[]) => ({
+  waiting: all.reduce((sum, health) => sum + health.waiting, 0),
+  executing: all.reduce((sum, health) => sum + health.executing, 0),
+});
 
 /**
  * Pauses or resumes every job of a group: all rows in one statement, then each coordinator is told.
@@ -131,7 +135,7 @@ export async function pauseGroup(
   for (let after = 0; ; ) {
     const page = await listUntoldInGroup(env.DB, group.id, after, JOBS_PER_PAGE);
     for (const job of page) forgetJob(job);
-    const told = await inParallel(page, (job) => tellNow(env, job).then(...saying(job.id)));
+    const told = await mapBounded(page, PARALLEL, (job) => tellNow(env, job).then(...saying(job.id)));
     untold += told.filter((isTold) => !isTold).length;
     const last = page.at(-1);
     if (last === undefined || page.length < JOBS_PER_PAGE) break;

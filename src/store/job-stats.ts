@@ -29,3 +29,15 @@ export async function listJobStats(db: D1Database): Promise<JobStatsRow[]> {
     .all<Row>();
   return results.map(({ doc, busy, ...row }) => ({ ...row, stats: JSON.parse(doc) as JobStats, isBusy: busy === 1 }));
 }
+
+/** What waits and executes in all jobs of a group, as their coordinators last wrote it. */
+export async function sumGroupStats(db: D1Database, groupId: string): Promise<{ waiting: number; executing: number }> {
+  const sums = await db
+    .prepare(
+      `SELECT coalesce(sum(s.waiting), 0) AS waiting, coalesce(sum(s.executing), 0) AS executing
+       FROM jobs j JOIN job_stats s ON s.job_id = j.id WHERE j.group_id = ?1 AND j.deleted_at IS NULL`,
+    )
+    .bind(groupId)
+    .first<{ waiting: number; executing: number }>();
+  return sums ?? { waiting: 0, executing: 0 };
+}

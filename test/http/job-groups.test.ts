@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { coordinatorOf } from "../../src/coordinator/client.ts";
 import { tellUntold } from "../../src/operations/job-changes.ts";
+import { groupStats } from "../../src/operations/job-groups.ts";
 import { type Answer, ask, askWith, bindings, newJob, newProject } from "./ask.ts";
 
 /** Groups of jobs (contract 7), from the outside. */
@@ -177,5 +178,21 @@ describe("the jobs of a group together", () => {
       },
       { timeout: 10_000, interval: 50 },
     );
+  });
+
+  test("of a large group are read from the copy, in one query", async () => {
+    const group = await newGroup();
+    const jobs = await jobsIn(group, 3);
+    const other = await newJob(key);
+    for (const { id } of [...jobs, other]) {
+      await bindings.DB.prepare(
+        "INSERT INTO job_stats (job_id, at, ver, waiting, executing, doc) VALUES (?, 0, 1, 5, 2, '{}')",
+      )
+        .bind(id)
+        .run();
+    }
+    const stats = (asked: number) => groupStats(bindings, group, Date.now(), asked);
+    expect(await stats(2)).toMatchObject({ jobs: 3, waiting: 15, executing: 6 });
+    expect(await stats(3)).toMatchObject({ jobs: 3, waiting: 0, executing: 0 });
   });
 });

@@ -88,8 +88,8 @@ const stats = createRoute({
   tags,
   summary: "What a group's jobs are doing",
   description:
-    "`waiting` and `executing` are asked of every job; `last_24h` is of the runs created then, at most 10,000 shared among " +
-    "the jobs, the newest of each.",
+    "`waiting` and `executing` are asked of every job; of a group of more than 500 they are some ten seconds old. `last_24h` is of " +
+    "the runs created then, at most 10,000 shared among the 1,000 newest jobs, the newest of each.",
   ...secured("jobs:read"),
   request,
   responses: { 200: json(groupStatsWire, "The group's state"), ...errors(404, 422) },
