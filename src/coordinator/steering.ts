@@ -13,13 +13,13 @@ import type { Blocker } from "./scheduler.ts";
 import { finishHeld, finishWaiting } from "./settle.ts";
 import { startSweep } from "./sweep.ts";
 
-/** A run as it is now: alive, or ended and not yet in D1. Null: D1 knows, or nobody. */
 /** The id of the run that an identity leads to. */
 export function runOf(lane: Lane, identity: string, now: number): string | null {
   const seen = lane.config && findSeen(lane.ledger, [identity], lane.spec, now).get(identity);
   return seen ? runId(lane.config as JobConfig, seen.at, seen.seq) : null;
 }
 
+/** A run as it is now: alive, or ended and not yet in D1. Null: D1 knows, or nobody. */
 export function readRun(lane: Lane, id: string): RunRecord | null {
   const parsed = parseLedgerId(id);
   if (parsed === null || lane.config === null) return null;
@@ -65,7 +65,7 @@ export function cancelWhere(lane: Lane, id: string, status: RunStatus | null, no
   startSweep(lane, id, status, now);
 }
 
-/** What waits, why, and what is in flight. No scan: all of it is counted as it happens. */
+/** What waits, why, and what is in flight. Runs are counted as they move; what each flow waits for is asked of each flow. */
 export function laneHealth(lane: Lane): LaneHealth {
   const c = lane.state.counts;
   const waitingFor: LaneHealth["waiting_for"] = {};

@@ -34,13 +34,20 @@ export class Intake {
   async single(seeds: ItemSeed[], off: number): Promise<void> {
     const items = seeds.map((seed) => this.item(seed));
     const revision = this.play.config.revision + off;
-    const answer = await this.accept({ revision, items, versions: this.versionsOf(items) });
+    const request = { revision, items, versions: this.versionsOf(items) };
+    const rehearsed = await this.accept({ ...request, dry_run: true });
+    const answer = await this.accept(request);
+    // What would happen is what happens. One item alone also says what it waits for.
+    if (items.length === 1) expect(rehearsed).toEqual(answer);
+    else expect({ ...rehearsed, outcomes: [] }).toEqual({ ...answer, outcomes: [] });
     if (off > 0) expect(answer).toEqual({ kind: "unknown_config" });
     else if (off < 0) expect(answer).toEqual({ kind: "stale_config", revision: this.play.config.revision });
     else if (!this.refuses(answer)) this.take(answer, items, null, 0);
   }
 
-  private accept(part: Pick<AcceptRequest, "revision" | "items" | "versions" | "batch">): Promise<AcceptAnswer> {
+  private accept(
+    part: Pick<AcceptRequest, "revision" | "items" | "versions" | "batch" | "dry_run">,
+  ): Promise<AcceptAnswer> {
     const origin = { triggered_by: "bulk" as const, created_by: "tester", traceparent: null };
     return this.play.world.stub.accept({ ...origin, ...part });
   }
