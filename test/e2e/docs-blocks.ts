@@ -8,9 +8,9 @@ import { root } from "./harness.ts";
  *
  * | comment | the block |
  * |---|---|
- * | none | `sh`, `js`, `ts`: is run to its end, and exits with 0; `toml`: is added to wrangler.toml and bundled |
+ * | none | `sh`, `js`, `ts`: is run to its end, and exits with 0; `toml`: configures a Worker |
  * | `serves` | stays up behind the blocks that follow; it listens on the port that stands in it |
- * | `worker` | is a Worker's source, with the `toml` block before it as its configuration; stays up as well |
+ * | `worker PORT` | is a Worker's source, with the `toml` block before it as its configuration; stays up as well |
  * | `prints` | is what the block before it printed, or (`text`) what a server prints; `…` stands for anything |
  * | `deploys` | is run with `npx` and `npm` replaced by something that takes their arguments down |
  * | `shows` | is only looked at: a picture of data, not something to be sent or run |

@@ -47,14 +47,6 @@ test.concurrent("npm run demo shows the way of a real list to its end", { timeou
   expect(stdout).not.toContain("\x1b");
 });
 
-test.concurrent("npm run deploy bundles, and what it bundles is production", { timeout: 60_000 }, async () => {
-  const { stdout } = await run("npm", ["run", "--silent", "deploy", "--", "--dry-run"], {
-    cwd: root,
-    env: scriptEnvironment({}),
-  });
-  expect(stdout).toContain('env.ENVIRONMENT ("production")');
-});
-
 /** A project of the page's own, so that pages do not see each other's work. */
 async function surroundings(page: Page) {
   const name = basename(page.path, ".md").toLowerCase();
@@ -103,7 +95,7 @@ test("what is not run says why, and is all there is", () => {
   }
 });
 
-test("the examples in TypeScript are typed right", async () => {
+test.concurrent("the examples in TypeScript are typed right", { timeout: 60_000 }, async () => {
   const types = join(folder, "types");
   mkdirSync(types, { recursive: true });
   for (const { page, line, text } of all.filter(({ language }) => language === "ts")) {
