@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parse } from "smol-toml";
 import { freePort } from "../../src/cli/port.ts";
 import type { Block } from "./docs-blocks.ts";
-import { root, scriptEnvironment, until } from "./harness.ts";
+import { record, root, scriptEnvironment, until } from "./harness.ts";
 
 /** Every process that is started gets these; a page adds what it exports. */
 export interface Surroundings {
@@ -21,6 +21,8 @@ export interface Surroundings {
 /** A port that a page names; those of npm run dev and of the platform are not its own. */
 const OWN_PORT = /(?<=(?:127\.0\.0\.1:|listen\(|PORT \?\? |--port ))9\d\d\d\b/g;
 const PATIENCE_MS = 20_000;
+/** A block that waits for what never comes is ended. */
+const LONGEST_BLOCK_MS = 45_000;
 
 interface Server {
   block: Block;
@@ -158,7 +160,9 @@ export class Session {
   private async runs(command: string[]): Promise<{ code: number; output: string }> {
     const child = this.spawn(command);
     const output = record(child);
+    const patience = setTimeout(() => process.kill(-(child.pid as number), "SIGKILL"), LONGEST_BLOCK_MS);
     const [code, signal] = (await once(child, "close")) as [number | null, string | null];
+    clearTimeout(patience);
     return { code: code ?? -1, output: signal === null ? output.text : `${output.text}\nended by ${signal}` };
   }
 
@@ -218,16 +222,6 @@ function commandFolder(): string {
   const command = join(folder, "sluice");
   if (!existsSync(command)) symlinkSync(join(root, "dist/sluice.js"), command);
   return folder;
-}
-
-function record(child: ChildProcess): { text: string } {
-  const output = { text: "" };
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding("utf8").on("data", (text: string) => {
-      output.text += text;
-    });
-  }
-  return output;
 }
 
 const isOpen = (port: number): Promise<boolean> =>

@@ -32,9 +32,13 @@ afterAll(async () => {
 /** The examples run what `npm ci` has built, unless the source was changed since. */
 function isBuildOld(): boolean {
   const builtAt = statSync(join(root, "dist/sluice.js")).mtimeMs;
-  const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" });
-  return sources.some((file) => file.endsWith(".ts") && statSync(join(root, "src", file)).mtimeMs > builtAt);
+  return sources().some((file) => statSync(file).mtimeMs > builtAt);
 }
+
+const sources = (): string[] =>
+  readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => join(root, "src", file));
 
 test.concurrent("npm run demo shows the way of a real list to its end", { timeout: 60_000 }, async () => {
   // `npm ci && npm run demo`: the first half of it is how this test came to run.
@@ -138,14 +142,18 @@ describe("the pages hold together:", () => {
     const routes = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{\w+\}/g, "{}")}`),
     );
-    const named = pages.flatMap(({ path, text }) =>
-      [...text.matchAll(/`(GET|POST|PUT|PATCH|DELETE) (\/[^`?\s]*)[^`]*`/g)].map(([, method, route = ""]) => ({
-        path,
-        route: `${method} ${route.replaceAll(/\{\w+\}/g, "{}")}`,
-      })),
-    );
-    expect(named).not.toEqual([]);
-    expect(named.filter(({ route }) => !routes.includes(route))).toEqual([]);
+    const code = sources().map((file) => readFileSync(file, "utf8"));
+    const unknown = pages.flatMap(({ path, text }) => {
+      const named = [...text.matchAll(/`(GET|POST|PUT|PATCH|DELETE) (\/[^`?\s]*)[^`]*`/g)].map(
+        ([, method, route = ""]) => `${method} ${route.replaceAll(/\{\w+\}/g, "{}")}`,
+      );
+      const names = [...text.matchAll(/`([a-z]+(?:_[a-z0-9]+)+)`/g)].map(([, name = ""]) => name);
+      return [
+        ...named.filter((route) => !routes.includes(route)),
+        ...names.filter((name) => !code.some((source) => source.includes(name))),
+      ].map((name) => `${path}: ${name}`);
+    });
+    expect(unknown).toEqual([]);
   });
 });
 

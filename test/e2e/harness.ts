@@ -76,7 +76,7 @@ export async function startSluice(options: StartOptions = {}): Promise<Sluice> {
   };
 }
 
-function record(child: ChildProcess): { text: string } {
+export function record(child: ChildProcess): { text: string } {
   const printed = { text: "" };
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding("utf8").on("data", (chunk: string) => {
