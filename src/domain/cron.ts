@@ -50,6 +50,15 @@ export function parseCron(text: string): Cron | string {
   return canMatch(cron) ? cron : "can never match: no month has such a day";
 }
 
+/** The same firings with each value once, in order: lists may overlap (`1-5,3`), and not every reader takes that. */
+export function plainCron(text: string): string {
+  const cron = parseCron(text);
+  if (typeof cron === "string") throw new Error(`a cron was never checked: it ${cron}`);
+  return FIELDS.map(({ name }) => (cron[name] === null ? "*" : [...cron[name]].sort((a, b) => a - b).join(","))).join(
+    " ",
+  );
+}
+
 /** Whether the hours are a pattern (`*`, a step over all of them, every single one) and no fixed hours. */
 export function hourlyPattern(text: string): boolean {
   const [, hours = ""] = text.trim().split(/\s+/);

@@ -1,5 +1,5 @@
 import { CronExpressionParser } from "cron-parser";
-import { hourlyPattern } from "./cron.ts";
+import { hourlyPattern, plainCron } from "./cron.ts";
 import { constantUntil, offsetAt } from "./wall-clock.ts";
 
 /**
@@ -55,7 +55,8 @@ function lastBefore(next: (after: number) => number, from: number, now: number):
 function* firings(cron: string, timezone: string, after: number): Generator<number, never> {
   const isHourly = hourlyPattern(cron);
   const offsets = [offsetAt(timezone, after - DAY), offsetAt(timezone, after), offsetAt(timezone, after + DAY)];
-  const readings = CronExpressionParser.parse(cron, { currentDate: after + Math.min(...offsets) - MINUTE, tz: "UTC" });
+  const currentDate = after + Math.min(...offsets) - MINUTE;
+  const readings = CronExpressionParser.parse(plainCron(cron), { currentDate, tz: "UTC" });
   /** The second time that the clock shows what it has shown before; they come later than all of the first ones. */
   const again: number[] = [];
   for (;;) {

@@ -109,6 +109,61 @@ test("what is accepted matches again and again, and only where its fields say so
   );
 });
 
+test("lists that overlap, and steps beyond their field, fire as their values say: never at another minute", () => {
+  const part = (min: number, max: number, names: string[]) => {
+    const value = fc
+      .integer({ min, max })
+      .chain((v) => fc.constantFrom(String(v), `0${v}`.slice(-2), names[v - min] ?? String(v)));
+    const range = fc.oneof(
+      fc.constant("*"),
+      value,
+      fc.tuple(value, value).map(([a, b]) => `${a}-${b}`),
+    );
+    return fc.tuple(range, fc.option(fc.integer({ min: 1, max: 99 }))).map(([r, s]) => (s === null ? r : `${r}/${s}`));
+  };
+  const list = (min: number, max: number, names: string[] = []) =>
+    fc.array(part(min, max, names), { minLength: 1, maxLength: 3 }).map((parts) => parts.join());
+  const months = ["JAN", "feb", "Mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+  const days = ["sun", "MON", "tue", "wed", "thu", "fri", "sat"];
+  const texts = fc
+    .tuple(list(0, 59), list(0, 23), list(1, 31), list(1, 12, months), list(0, 6, days))
+    .map((f) => f.join(" "));
+  fc.assert(
+    fc.property(texts, fc.integer({ min: 0, max: 365 }), (text, day) => {
+      const cron = parseCron(text);
+      if (typeof cron === "string") return;
+      const matches = (time: number): boolean => {
+        const at = new Date(time);
+        const [onDay, onWeekday] = [cron.day?.has(at.getUTCDate()), cron.weekday?.has(at.getUTCDay())];
+        return (
+          (cron.minute?.has(at.getUTCMinutes()) ?? true) &&
+          (cron.hour?.has(at.getUTCHours()) ?? true) &&
+          (cron.month?.has(at.getUTCMonth() + 1) ?? true) &&
+          (onDay === undefined || onWeekday === undefined ? (onDay ?? onWeekday ?? true) : onDay || onWeekday)
+        );
+      };
+      const start = Date.UTC(2026, 0, 1 + day);
+      const minutes = Array.from({ length: 3 * 1_440 }, (_, i) => start + (i + 1) * 60_000)
+        .filter(matches)
+        .slice(0, 5);
+      expect(nextFirings(text, "UTC", start, 5).slice(0, minutes.length)).toEqual(minutes);
+    }),
+    {
+      examples: [
+        ["1-5,3 * * * *", 0],
+        ["0,0 0 *,5 * 1", 0],
+        ["*/99 5/70 * * */9", 0],
+      ],
+      numRuns: 300,
+    },
+  );
+});
+
+test("the 29th of February fires, over a century without one too", () => {
+  const times = nextFirings("0 0 29 2 *", "UTC", Date.UTC(2096, 2, 1), 2);
+  expect(times.map((t) => new Date(t).toISOString().slice(0, 10))).toEqual(["2104-02-29", "2108-02-29"]);
+});
+
 test("times are those of the zone", () => {
   const times = nextFirings("0 9 * * *", "Europe/Berlin", Date.UTC(2026, 2, 28, 12), 2);
   expect(times.map((t) => new Date(t).toISOString())).toEqual(["2026-03-29T07:00:00.000Z", "2026-03-30T07:00:00.000Z"]);
