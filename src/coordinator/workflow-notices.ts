@@ -7,6 +7,7 @@ import type { WorkflowRing } from "../workflows/protocol.ts";
 import type { Lane } from "./lane.ts";
 import type { LedgerRun } from "./ledger.ts";
 import type { JobConfig } from "./protocol.ts";
+import { traceOfRun } from "./run-record.ts";
 
 /** What the end of a run means to workflows: the one whose step it is goes on, and another may start. */
 export function announceToWorkflows(lane: Lane, run: LedgerRun, record: RunRecord): void {
@@ -18,7 +19,7 @@ export function announceToWorkflows(lane: Lane, run: LedgerRun, record: RunRecor
   const { on_complete_trigger_workflow: slug, on_complete_payload_mapping: mapping } = lane.version(run.version).spec;
   if (slug === null) return;
   const id = ledgerId({ at, seq: run.seq, lane: 0, job: (lane.config as JobConfig).number });
-  start(notices, slug, mapping, [id, record.id, depth + 1, at]);
+  start(notices, slug, mapping, [id, record.id, depth + 1, at, traceOfRun(lane, run)]);
 }
 
 function signal(notices: Notice[], workflowRunId: string, at: number): void {

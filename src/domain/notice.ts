@@ -47,6 +47,8 @@ export type WorkflowStart = [
   depth: number,
   /** Unix milliseconds. */
   at: number,
+  /** That the completed run belongs to. Absent in notices of before it was told. */
+  trace?: Trace | null,
 ];
 
 /** Runs of steps have ended: their workflow runs can go on. */

@@ -1,5 +1,6 @@
 import { ApiError, type ErrorDetail, notFound } from "../domain/error.ts";
 import { isUuid, timeOf } from "../domain/id.ts";
+import type { Trace } from "../domain/traceparent.ts";
 import { BEGINS_WITHIN_MS, stepProblem } from "../domain/workflow.ts";
 import type { Env } from "../env.ts";
 import type { Page } from "../store/scan.ts";
@@ -27,13 +28,14 @@ export async function triggerWorkflow(
   workflow: Workflow,
   payload: string,
   id: string,
+  trace: Trace,
 ): Promise<ShownWorkflowRun> {
   await refuseMissingJobs(env, workflow);
   const { text, ref } = await keepPayload(env, workflow.project_id, id, payload);
   const at = timeOf(id);
   await store.insertWorkflowRun(env.DB, {
     ...{ id, workflow_id: workflow.id, revision: workflow.revision, depth: 1, created_by: caller.actorId },
-    ...{ payload: text, payload_ref: ref, created_at: at, due_at: Date.now() + BEGINS_WITHIN_MS },
+    ...{ payload: text, payload_ref: ref, created_at: at, due_at: Date.now() + BEGINS_WITHIN_MS, trace },
   });
   const run = await store.selectWorkflowRun(env.DB, id);
   if (!run) throw new ApiError("conflict", "the workflow was changed or deleted at the same time; try again");

@@ -49,7 +49,7 @@ async function startStep(env: Env, request: StepRequest): Promise<StepStart> {
         triggered_by: "workflow",
         created_by: ACTOR,
         // One trace for the whole workflow run.
-        traceparent: newTraceparent(await sha256(request.workflow_run_id)),
+        traceparent: request.trace ?? newTraceparent(await sha256(request.workflow_run_id)),
         workflow: { run_id: request.workflow_run_id, depth: request.depth },
       },
       dryRun: false,
@@ -70,7 +70,7 @@ const refused = (message: string): StepStart => ({
   error: { class: "trigger", message, http_status: null },
 });
 
-async function findStepRun(env: Env, step: Omit<StepRequest, "payload" | "depth">): Promise<string | null> {
+async function findStepRun(env: Env, step: Omit<StepRequest, "payload" | "depth" | "trace">): Promise<string | null> {
   const job = await jobOf(env, step);
   return job && coordinatorOf(env, job.id).runOf(stepIdentity(step.workflow_run_id, step.step_ref));
 }

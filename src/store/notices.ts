@@ -13,7 +13,7 @@ const INSERT_WEBHOOKS = `INSERT INTO webhook_deliveries
 /** A run that cannot start stands there as failed, for its owner to see. */
 const INSERT_WORKFLOW_RUNS = `INSERT INTO workflow_runs
     (project_id, id, workflow_id, revision, status, depth, source_run_id, mapping, created_by, error,
-     created_at, finished_at, due_at)
+     created_at, finished_at, due_at, trace)
   SELECT ?1, s.value->>0, w.id, w.revision, iif(s.value->>2 > ${MAX_CHAIN_DEPTH} OR w.id IS NULL, 'failed', 'queued'),
     s.value->>2, s.value->>1, nullif(n.value->'$.mapping', 'null'), 'system:workflow',
     CASE WHEN w.id IS NULL
@@ -21,7 +21,7 @@ const INSERT_WORKFLOW_RUNS = `INSERT INTO workflow_runs
       WHEN s.value->>2 > ${MAX_CHAIN_DEPTH}
         THEN json_object('code', 'conflict', 'message', 'a chain of workflows is at most ${MAX_CHAIN_DEPTH} deep') END,
     s.value->>3, iif(s.value->>2 > ${MAX_CHAIN_DEPTH} OR w.id IS NULL, s.value->>3, NULL),
-    iif(s.value->>2 > ${MAX_CHAIN_DEPTH} OR w.id IS NULL, NULL, (s.value->>3) + ${BEGINS_WITHIN_MS})
+    iif(s.value->>2 > ${MAX_CHAIN_DEPTH} OR w.id IS NULL, NULL, (s.value->>3) + ${BEGINS_WITHIN_MS}), s.value->>4
   FROM json_each(?3) AS n, json_each(n.value, '$.starts') AS s
   LEFT JOIN workflows AS w ON w.project_id = ?1 AND w.slug = n.value->>'slug' WHERE true
   ON CONFLICT (id) DO NOTHING`;

@@ -1,5 +1,6 @@
 import { MAX_BODY_BYTES } from "../domain/run.ts";
 import type { RunDoc } from "../domain/run-doc.ts";
+import type { Trace } from "../domain/traceparent.ts";
 import {
   hasStepEnded,
   type StepRecord,
@@ -15,11 +16,13 @@ import {
 export interface WorkflowRunRow extends WorkflowRunRecord {
   /** Of the job whose completed run started it. */
   mapping: Record<string, string> | null;
+  /** That the runs of its steps belong to; null in those of before it was kept. */
+  trace: Trace | null;
 }
 
 type RawRun = Omit<WorkflowRunRow, "mapping" | "error"> & { mapping: string | null; error: string | null };
 
-export const RUN_COLUMNS = `w.id, w.project_id, w.workflow_id, w.revision, w.status, w.depth, w.source_run_id, w.mapping,
+export const RUN_COLUMNS = `w.id, w.project_id, w.workflow_id, w.revision, w.status, w.depth, w.source_run_id, w.mapping, w.trace,
   w.created_by, w.payload, w.payload_ref, w.error, w.created_at, w.started_at, w.finished_at`;
 
 export const toRun = (row: RawRun): WorkflowRunRow => ({
@@ -46,7 +49,7 @@ const IS_ALIVE = "w.status IN ('queued', 'running')";
 /** A run that somebody asked for. A repeat with the same id changes nothing; nor does one of a workflow that has changed. */
 export async function insertWorkflowRun(
   db: D1Database,
-  run: Pick<WorkflowRunRecord, "id" | "depth" | "created_by" | "payload" | "payload_ref" | "created_at"> & {
+  run: Pick<WorkflowRunRow, "id" | "depth" | "created_by" | "payload" | "payload_ref" | "created_at" | "trace"> & {
     workflow_id: string;
     revision: number;
     due_at: number;
@@ -55,13 +58,13 @@ export async function insertWorkflowRun(
   await db
     .prepare(
       `INSERT INTO workflow_runs
-         (id, project_id, workflow_id, revision, status, depth, created_by, payload, payload_ref, created_at, due_at)
-       SELECT ?1, project_id, id, ?3, 'queued', ?4, ?5, ?6, ?7, ?8, ?9 FROM workflows WHERE id = ?2 AND revision = ?3
+         (id, project_id, workflow_id, revision, status, depth, created_by, payload, payload_ref, created_at, due_at, trace)
+       SELECT ?1, project_id, id, ?3, 'queued', ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM workflows WHERE id = ?2 AND revision = ?3
        ON CONFLICT (id) DO NOTHING`,
     )
     .bind(
       ...[run.id, run.workflow_id, run.revision, run.depth, run.created_by, run.payload, run.payload_ref],
-      ...[run.created_at, run.due_at],
+      ...[run.created_at, run.due_at, run.trace],
     )
     .run();
 }

@@ -187,8 +187,8 @@ class Looking {
   }
 
   private origin() {
-    const { id, project_id, depth } = this.run;
-    return { workflow_run_id: id, project_id, depth };
+    const { id, project_id, depth, trace } = this.run;
+    return { workflow_run_id: id, project_id, depth, trace };
   }
 
   private fail(index: number, error: StepError): void {

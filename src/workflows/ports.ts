@@ -1,3 +1,4 @@
+import type { Trace } from "../domain/traceparent.ts";
 import type { StepError } from "../domain/workflow.ts";
 import type { Env } from "../env.ts";
 
@@ -7,6 +8,7 @@ export interface StepRequest {
   workflow_run_id: string;
   /** The workflow run's place in its chain; its runs carry it on. */
   depth: number;
+  trace: Trace | null;
   step_ref: string;
   job: string;
   job_id: string;
@@ -26,7 +28,7 @@ export interface WorkflowPorts {
   /** Asked again for the same step it gives the same run. */
   startStep(env: Env, request: StepRequest): Promise<StepStart>;
   /** The run that a step was given before, though nobody wrote it down; null where there is none. */
-  findStepRun(env: Env, request: Omit<StepRequest, "payload" | "depth">): Promise<string | null>;
+  findStepRun(env: Env, request: Omit<StepRequest, "payload" | "depth" | "trace">): Promise<string | null>;
   /** Runs that have ended are let be. */
   cancelRuns(env: Env, projectId: string, runIds: string[]): Promise<void>;
 }

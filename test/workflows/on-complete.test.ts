@@ -5,7 +5,7 @@ import { MAX_CHAIN_DEPTH } from "../../src/domain/workflow.ts";
 import { sweepWorkflowRuns } from "../../src/operations/workflow-runs.ts";
 import { project } from "../../src/store/projection.ts";
 import { ask } from "../http/ask.ts";
-import { callsOf, env, newWorld, type Run, shape, type World } from "./world.ts";
+import { callsOf, env, newWorld, type Run, shape, type World, zoo } from "./world.ts";
 
 /** `on_complete_trigger_workflow` and its mapping (contract 7). */
 
@@ -53,6 +53,22 @@ test.concurrent("a completed run starts the workflow once, with what the mapping
   const wholes = await startedBy(w, whole.id, 1);
   expect(wholes.map((r) => [r.source_run_id, r.payload])).toEqual([[other, [1, { two: 3 }]]]);
   expect((await w.get(`/v1/runs/${failed}`)).status).toBe("failed");
+});
+
+test.concurrent("the trace of a trigger goes through the steps of its workflow, and of the one that follows", async () => {
+  const w = await newWorld();
+  const mark = crypto.randomUUID();
+  const last = await w.job(`/ok?mark=${mark}`);
+  const follower = await w.workflow([{ step_ref: "b", job: last }], { slug: "follower" });
+  const first = await w.job(`/ok?mark=${mark}`, { on_complete_trigger_workflow: "follower" });
+  const workflow = await w.workflow([{ step_ref: "a", job: first }]);
+  const trace = { traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", tracestate: "rojo=1" };
+  await ask("POST", `/v1/workflows/${workflow.id}/trigger`, { key: w.key, body: {}, headers: trace });
+  await startedBy(w, follower.id, 1);
+  const log = (await (await fetch(zoo("/__log"))).json()) as { path: string; headers: Record<string, string> }[];
+  const calls = log.filter((call) => call.path.includes(mark));
+  expect(calls).toHaveLength(2);
+  for (const { headers } of calls) expect(headers).toMatchObject(trace);
 });
 
 test.concurrent("a chain that comes back to itself ends after ten, and says so", async () => {

@@ -36,7 +36,7 @@ async function asleep(w: World, job: Record<string, unknown> = {}): Promise<{ id
   const stored = await env.DB.prepare("SELECT revision FROM workflows WHERE id = ?").bind(workflow.id).first();
   await insertWorkflowRun(env.DB, {
     ...{ id, workflow_id: workflow.id, revision: stored?.revision as number, depth: 1, created_by: "test" },
-    ...{ payload: "{}", payload_ref: null, created_at: Date.now(), due_at: Date.now() + 600_000 },
+    ...{ payload: "{}", payload_ref: null, trace: null, created_at: Date.now(), due_at: Date.now() + 600_000 },
   });
   return { id, slug };
 }

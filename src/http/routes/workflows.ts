@@ -6,6 +6,7 @@ import * as operations from "../../operations/workflows.ts";
 import { creates, secured, writes } from "../auth.ts";
 import type { App, AppEnv } from "../context.ts";
 import { pageRequest } from "../list.ts";
+import { traceOf } from "../request.ts";
 import { scannedAnswer } from "../scanned-list.ts";
 import { errors, json, jsonBody, projectQuery, refParam } from "../wire/common.ts";
 import { rawJson } from "../wire/raw-json.ts";
@@ -146,7 +147,7 @@ export function registerWorkflows(app: App): void {
     const named = c.req.valid("query").project_id ?? c.req.valid("json")?.project_id;
     const payload = payloadOf(await c.req.text());
     const workflow = await operations.findWorkflow(c.env, c.var.caller, c.req.valid("param").id, named);
-    const run = await triggerWorkflow(c.env, c.var.caller, workflow, payload, c.var.creationId);
+    const run = await triggerWorkflow(c.env, c.var.caller, workflow, payload, c.var.creationId, traceOf(c));
     return rawJson(c, workflowRunToWire(run), 201);
   });
 }
