@@ -1,6 +1,8 @@
 import type { Item } from "../http/api.ts";
 import { type BulkOptions, type BulkResult, bulk } from "./bulk.ts";
 import { stream } from "./events.ts";
+import { linesOf } from "./ndjson.ts";
+import { type Caller, importsOf, rowsOf, transformsOf, webhookDeliveriesOf } from "./nouns.ts";
 import type { Answer, BatchItem, BatchOperation, Call, Input, Job, Run } from "./routes.ts";
 import type { Rehearsed, Triggered } from "./service.ts";
 import { type CallOptions, type ClientOptions, fillPath, Transport } from "./transport.ts";
@@ -8,7 +10,8 @@ import { type CallOptions, type ClientOptions, fillPath, Transport } from "./tra
 export type { Item } from "../http/api.ts";
 export type { BulkOptions, BulkResult } from "./bulk.ts";
 export { SluiceError, SluiceUnreachable } from "./error.ts";
-export type { Answer, BatchItem, BatchOperation, Call, Input, Job, Run } from "./routes.ts";
+export type { ImportEvent, ImportFilter, ImportProgress, ImportReject, NewImport } from "./nouns.ts";
+export type { Answer, BatchItem, BatchOperation, Call, Import, ImportFile, Input, Job, Run } from "./routes.ts";
 export type {
   BatchOptions,
   BulkTriggered,
@@ -46,38 +49,6 @@ export interface BatchResult {
   error: Run["error"];
 }
 
-interface Page<T> {
-  data: T[];
-  next_cursor: string | null;
-}
-
-/** Follows the pages of a list, each row once. */
-async function* rowsOf<T>(page: (cursor: string | undefined) => Promise<Page<T>>): AsyncGenerator<T> {
-  for (let cursor: string | undefined; ; ) {
-    const { data, next_cursor } = await page(cursor);
-    yield* data;
-    if (next_cursor === null) return;
-    cursor = next_cursor;
-  }
-}
-
-/** Lines of NDJSON, parsed one by one. */
-async function* linesOf<T>(body: ReadableStream<Uint8Array>): AsyncGenerator<T> {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      const lines = (rest + (value ?? "")).split("\n");
-      rest = done ? "" : (lines.pop() ?? "");
-      for (const line of lines) if (line !== "") yield JSON.parse(line) as T;
-      if (done) return;
-    }
-  } finally {
-    await reader.cancel().catch(() => undefined);
-  }
-}
-
 /**
  * A client of Sluice's API. Its types are those of the routes.
  *
@@ -86,7 +57,7 @@ async function* linesOf<T>(body: ReadableStream<Uint8Array>): AsyncGenerator<T> 
  */
 export function createClient(options: ClientOptions) {
   const transport = new Transport(options);
-  const call = <C extends Call>(route: C, input: Input<C>, o?: CallOptions): Promise<Answer<C>> =>
+  const call: Caller = <C extends Call>(route: C, input: Input<C>, o?: CallOptions): Promise<Answer<C>> =>
     transport.call(route, input, o);
 
   /** One run. With an `idempotency_key` a broken connection is no trouble: the run is made once. */
@@ -132,6 +103,9 @@ export function createClient(options: ClientOptions) {
       cancel: (id: string, o?: CallOptions) => call("POST /v1/batch-operations/{id}/cancel", { params: { id } }, o),
       pause: (id: string, o?: CallOptions) => call("POST /v1/batch-operations/{id}/pause", { params: { id } }, o),
       resume: (id: string, o?: CallOptions) => call("POST /v1/batch-operations/{id}/resume", { params: { id } }, o),
+      /** A new batch operation of replays of what failed; repeated with the same key it is made once. */
+      retryFailed: (id: string, o?: CallOptions) =>
+        call("POST /v1/batch-operations/{id}/retry-failed", { params: { id } }, o),
       items: (id: string, filter: { outcome?: BatchItem["outcome"] } = {}) =>
         rowsOf<BatchItem>((cursor) =>
           call("GET /v1/batch-operations/{id}/items", { params: { id }, query: { ...filter, cursor } }),
@@ -174,6 +148,10 @@ export function createClient(options: ClientOptions) {
         for await (const { data } of stream(transport, path, { ...o, isLast })) yield data as Run;
       },
     },
+
+    imports: importsOf(transport, call),
+    transforms: transformsOf(call),
+    webhookDeliveries: webhookDeliveriesOf(call),
   };
 }
 

@@ -54,3 +54,5 @@ export type Job = Answer<"GET /v1/jobs/{job}">;
 export type Run = Answer<"GET /v1/runs/{id}">;
 export type BatchOperation = Answer<"GET /v1/batch-operations/{id}">;
 export type BatchItem = Answer<"GET /v1/batch-operations/{id}/items">["data"][number];
+export type Import = Answer<"GET /v1/imports/{id}">;
+export type ImportFile = Answer<"GET /v1/imports/{id}/files">["data"][number];

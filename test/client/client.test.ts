@@ -151,6 +151,39 @@ describe("a list", () => {
   });
 });
 
+test("imports, transforms and webhook deliveries are asked for by their routes", async () => {
+  const page = answer(200, { data: [{ id: "i" }], next_cursor: null });
+  const client = await against(
+    answer(201, { id: "i" }),
+    events(
+      'event: import_state\nid: 1\ndata: {"id":"i","finished_at":null}\n\n' +
+        'event: import_progress\nid: 2\ndata: {"percent_complete":0.5}\n\n',
+      "breaks",
+    ),
+    events('event: import_state\nid: 3\ndata: {"id":"i","finished_at":"2026-01-01T00:00:00.000Z"}\n\n'),
+    (response) => response.writeHead(200).end('{"line":3,"raw":"x"}\n'),
+    page,
+  );
+  await client.imports.create({ job: "orders", source: { url: "s3://b/k" } });
+  const seen = await all(client.imports.watch("i"));
+  expect(seen.map((e) => e.event)).toEqual(["import_state", "import_progress", "import_state"]);
+  expect(await all(client.imports.rejects("i"))).toEqual([{ line: 3, raw: "x" }]);
+  await all(client.imports.files("i"));
+  await client.imports.retry("i");
+  await client.transforms.get("a b");
+  await client.webhookDeliveries.retry("d");
+  await all(client.webhookDeliveries.list({ status: "dead" }));
+  await client.batches.retryFailed("b", { idempotencyKey: "k" });
+  expect(server.seen.map((s) => `${s.method} ${s.url} ${s.headers["last-event-id"] ?? ""}`.trim())).toEqual([
+    ...["POST /v1/imports", "GET /v1/imports/i/events", "GET /v1/imports/i/events 2", "GET /v1/imports/i/rejects"],
+    ...["GET /v1/imports/i/files", "POST /v1/imports/i/retry", "GET /v1/transforms/a%20b"],
+    ...["POST /v1/webhook-deliveries/d/retry", "GET /v1/webhook-deliveries?status=dead"],
+    "POST /v1/batch-operations/b/retry-failed",
+  ]);
+  expect(server.seen[0]?.headers["idempotency-key"]).toMatch(/^[0-9a-f-]{36}$/);
+  expect(server.seen.at(-1)?.headers["idempotency-key"]).toBe("k");
+});
+
 describe("watching a batch", () => {
   const state = (id: number, finished: string | null) =>
     `event: batch_state\nid: ${id}\ndata: ${JSON.stringify({ id: "b", finished_at: finished })}\n\n`;
