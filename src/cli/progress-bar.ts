@@ -7,6 +7,18 @@ export interface Progress {
   elapsedMs: number;
 }
 
+/** What is counted: things one by one, or bytes. */
+export type Unit = "" | "B";
+
+const STEPS = ["B", "kB", "MB", "GB", "TB"];
+
+/** `1.5 MB`. */
+export function inBytes(count: number): string {
+  const step = Math.min(STEPS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, count)) / 3)));
+  const scaled = count / 1000 ** step;
+  return `${step === 0 ? scaled : scaled.toFixed(1)} ${STEPS[step]}`;
+}
+
 const BAR_WIDTH = 30;
 
 /** Whole seconds as `1:05`. */
@@ -16,15 +28,16 @@ export function clock(seconds: number): string {
 }
 
 /** `[####----]  50 %  100/200 · 90 completed · 10 failed · 25/s · 0:04 left`. */
-export function renderProgress({ done, total, counts, elapsedMs }: Progress): string {
+export function renderProgress({ done, total, counts, elapsedMs }: Progress, unit: Unit = ""): string {
+  const amount = (n: number): string => (unit === "B" ? inBytes(n) : String(n));
   const share = total === 0 ? 0 : done / total;
   const filled = Math.floor(share * BAR_WIDTH);
   const perSecond = elapsedMs > 0 ? (done * 1000) / elapsedMs : 0;
   const left = perSecond > 0 ? `${clock((total - done) / perSecond)} left` : "";
   const facts = [
-    `${done}/${total}`,
+    `${amount(done)}/${amount(total)}`,
     ...Object.entries(counts).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : [])),
-    `${Math.round(perSecond)}/s`,
+    `${amount(Math.round(perSecond))}/s`,
     left,
   ];
   const bar = "#".repeat(filled) + "-".repeat(BAR_WIDTH - filled);
@@ -40,18 +53,18 @@ export interface ProgressView {
 const PLAIN_EVERY_MS = 2_000;
 
 /** One line that is drawn over on a terminal; a line now and then elsewhere. */
-export function progressView(out: NodeJS.WriteStream): ProgressView {
+export function progressView(out: NodeJS.WriteStream, unit: Unit = ""): ProgressView {
   let latest: Progress | null = null;
   let shownAt = Number.NEGATIVE_INFINITY;
   const plain = (progress: Progress) => {
     shownAt = progress.elapsedMs;
-    out.write(`${renderProgress(progress)}\n`);
+    out.write(`${renderProgress(progress, unit)}\n`);
   };
   const fitted = (line: string) => line.slice(0, Math.max(20, (out.columns ?? 120) - 1));
   return {
     show(progress) {
       latest = progress;
-      if (out.isTTY) out.write(`\r\x1b[2K${fitted(renderProgress(progress))}`);
+      if (out.isTTY) out.write(`\r\x1b[2K${fitted(renderProgress(progress, unit))}`);
       else if (progress.elapsedMs - shownAt >= PLAIN_EVERY_MS) plain(progress);
     },
     end() {

@@ -2,9 +2,19 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { SluiceError, SluiceUnreachable } from "../client/client.ts";
 import { login, logout, whoami } from "./commands/account.ts";
-import { batchItems, batchResults, getBatch, listBatches, steerBatch } from "./commands/batches.ts";
+import { batchItems, batchResults, getBatch, listBatches, retryFailed, steerBatch } from "./commands/batches.ts";
 import { bulkFile } from "./commands/bulk.ts";
 import { type CommonOptions, type Context, contextOf, EXIT } from "./commands/context.ts";
+import {
+  createImport,
+  getImport,
+  importFiles,
+  importRejects,
+  listImports,
+  removeImport,
+  steerImport,
+  watchImport,
+} from "./commands/imports.ts";
 import { createJob, getJob, listJobs, setPaused, updateJob } from "./commands/jobs.ts";
 import { cancelRun, getRun, listRuns, replayRun, tail } from "./commands/runs.ts";
 import { trigger } from "./commands/trigger.ts";
@@ -31,6 +41,26 @@ const program = new Command("sluice")
   .version("0.1.0")
   .option("--json", "print JSON, and nothing else, on standard output")
   .configureHelp({ showGlobalOptions: true })
+  .showSuggestionAfterError()
+  .addHelpText(
+    "after",
+    `
+Exit codes:
+  0    all went well
+  1    refused, unreachable, or a bad file
+  2    a wrong command line, or nobody is logged in
+  3    what was watched or sent ended, and not all of it well
+  130  interrupted by Ctrl-C
+
+Environment:
+  SLUICE_URL, SLUICE_KEY  go before what login kept
+  SLUICE_CONFIG           the file where login keeps them
+
+A first bulk:
+  sluice login --url https://sluice.example.com --key sluice_…
+  sluice jobs create name=Orders endpoint_url=https://example.com/orders max_concurrency=20
+  sluice bulk orders orders.csv --watch`,
+  )
   .exitOverride();
 
 const common = (): CommonOptions => program.opts<CommonOptions>();
@@ -143,6 +173,13 @@ for (const [how, description] of [
     .action(withContext((context: Context, id: string) => steerBatch(context, id, how)));
 }
 batch
+  .command("retry-failed")
+  .argument("<id>")
+  .option("--watch", "show it going on, to its end")
+  .option("--key <key>", "an idempotency key: with the same one it is done once")
+  .description("run what failed of a finished one again, as a new batch operation")
+  .action(withContext(retryFailed));
+batch
   .command("results")
   .argument("<id>")
   .option("--status <status>", "only of this status")
@@ -156,6 +193,68 @@ batch
   .addOption(limit())
   .description("what became of each item when it was taken in")
   .action(withContext(batchItems));
+
+const imports = program.command("import").description("load the objects of a bucket into a job, watch and steer that");
+imports
+  .command("create")
+  .argument("[job]", "slug or id")
+  .argument("[url]", "s3://bucket, s3://bucket/folder/, s3://bucket/object, or r2://NAME/prefix")
+  .option("--file <import.json>", "an import as the API takes it; what else is given goes before it")
+  .option("--name <name>", "what to call it")
+  .option("--endpoint <url>", "of a store that is not Amazon's")
+  .option("--region <region>", "of the store")
+  .option("--credential <id>", "a credential's id; without, requests are not signed")
+  .option("--regex <pattern>", "only objects whose s3://bucket/key it is found in (RE2)")
+  .option("--transform <name>", "how rows become payloads")
+  .addOption(new Option("--delivery <how>", "a run per what").choices(["row", "partition", "file"]))
+  .option("--cron <expression>", "repeat it, and load what is new; five fields, UTC")
+  .addOption(new Option("--on-error <how>", "at a bad row").choices(["abort", "skip_row", "skip_file"]))
+  .option("--dry-run", "read everything, deliver nothing, show the first rows")
+  .option("--force", "objects too that the job has imported before")
+  .option("--watch", "show it going on, until everything is handed over")
+  .description("begin an import")
+  .action(withContext(createImport));
+imports
+  .command("list")
+  .option("--job <job>", "of this job")
+  .option("--status <status>", "of this status")
+  .addOption(limit())
+  .description("imports, newest first")
+  .action(withContext(listImports));
+imports.command("get").argument("<id>").description("how far it is").action(withContext(getImport));
+imports
+  .command("watch")
+  .argument("<id>")
+  .description("show it going on, until everything is handed over")
+  .action(withContext(watchImport));
+for (const [how, description] of [
+  ["pause", "nothing more is read"],
+  ["resume", "it goes on"],
+  ["cancel", "nothing more is read, for good; what was handed over goes on"],
+  ["retry", "files that failed are read on where they broke off"],
+] as const) {
+  imports
+    .command(how)
+    .argument("<id>")
+    .description(description)
+    .action(withContext((context: Context, id: string) => steerImport(context, id, how)));
+}
+imports
+  .command("files")
+  .argument("<id>")
+  .addOption(limit())
+  .description("what became of each object")
+  .action(withContext(importFiles));
+imports
+  .command("rejects")
+  .argument("<id>")
+  .description("every row that was not delivered, as NDJSON")
+  .action(withContext(importRejects));
+imports
+  .command("delete")
+  .argument("<id>")
+  .description("with its files and rejects; its batch operation stays")
+  .action(withContext(removeImport));
 
 const runFilter = (command: Command): Command =>
   command
@@ -193,7 +292,11 @@ const describe = (error: unknown) =>
 function textOf(error: unknown): string {
   if (error instanceof SluiceError) {
     const details = error.details.map(({ path, message }) => `  ${path}: ${message}`);
-    return [`${error.message} (${error.code}, request ${error.requestId ?? "unknown"})`, ...details].join("\n");
+    const advice =
+      error.status === 401 ? ["  the key is wrong, revoked or expired: sluice login with another one"] : [];
+    return [`${error.message} (${error.code}, request ${error.requestId ?? "unknown"})`, ...details, ...advice].join(
+      "\n",
+    );
   }
   if (error instanceof SluiceUnreachable || error instanceof BadFile || error instanceof NotLoggedIn)
     return error.message;

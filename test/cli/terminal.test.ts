@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { clock, type Progress, progressView, renderProgress } from "../../src/cli/progress-bar.ts";
+import { clock, inBytes, type Progress, progressView, renderProgress } from "../../src/cli/progress-bar.ts";
 import { renderTable } from "../../src/cli/table.ts";
 
 describe("the progress bar", () => {
@@ -28,6 +28,14 @@ describe("the progress bar", () => {
         expect(line.startsWith(`[${"#".repeat(30)}]`)).toBe(p.total > 0 && p.done === p.total);
         expect(line).not.toMatch(/NaN|Infinity/);
       }),
+    );
+  });
+
+  test("counts bytes", () => {
+    const counted = [0, 999, 1_000, 1_536_000_000, 5e15].map(inBytes);
+    expect(counted).toEqual(["0 B", "999 B", "1.0 kB", "1.5 GB", "5000.0 TB"]);
+    expect(renderProgress({ done: 5e6, total: 1e7, counts: {}, elapsedMs: 1_000 }, "B")).toContain(
+      "5.0 MB/10.0 MB · 5.0 MB/s · 0:01 left",
     );
   });
 

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { createServer, request as httpRequest, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -75,7 +75,8 @@ test("without a login every command says what to do, and exits with 2", async ()
 });
 
 test("a login is tried before it is kept, where only its user can read it", async () => {
-  expect(await cli(["login", "--url", sluice.url, "--key", `sluice_${"0".repeat(64)}`])).toMatchObject({ code: 1 });
+  const refused = await cli(["login", "--url", sluice.url, "--key", `sluice_${"0".repeat(64)}`]);
+  expect(refused).toMatchObject({ code: 1, err: expect.stringContaining("wrong, revoked or expired") });
   const { code, out } = await cli(["login", "--url", sluice.url, "--key", sluice.apiKey]);
   expect(code).toBe(0);
   expect(out).not.toContain(sluice.apiKey);
@@ -152,24 +153,37 @@ describe("a bulk", () => {
     expect(err).toContain(`sluice batch items ${id} --outcome rejected`);
     expect((await cli(["batch", "items", id, "--outcome", "rejected"])).out).toContain("priority");
     expect((await cli(["batch", "cancel", id])).code).toBe(1);
+    expect(out).toContain(`sluice batch retry-failed ${id}`);
+    const again = await cli(["batch", "retry-failed", id, "--watch", "--json"]);
+    expect(again.code).toBe(3);
+    const [made, ...events] = again.out
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(made).toMatchObject({ total: 1, created: 1 });
+    expect(events.at(-1)).toMatchObject({ event: "batch_state", id: made.batch_id, retry_of: id, status: "failed" });
+    expect(await cli(["batch", "retry-failed", made.batch_id, "--key", "again"])).toMatchObject({ code: 0 });
   });
 
   test.each([
     ["list.ndjson", "[1,\n2]\n", "it looks like one JSON document"],
     ["table.csv", 'a,b\n1,"2\n', "Quote Not Closed"],
   ])("of a file that is not what its name says sends nothing: %s", async (name, content, message) => {
-    const before = await json<unknown[]>(["batch", "list"]);
-    const { code, err } = await cli(["bulk", "orders", fileOf(name, content)]);
+    const proxy = await breakingProxy(sluice.url, []);
+    const { code, err } = await cli(["bulk", "orders", fileOf(name, content)], undefined, { SLUICE_URL: proxy.url });
+    proxy.server.close();
     expect({ code, named: err.includes(name), said: err.includes(message) }).toEqual({
       code: 1,
       named: true,
       said: true,
     });
-    expect(await json<unknown[]>(["batch", "list"])).toHaveLength(before.length);
+    expect(proxy.asked).toBe(0);
   });
 
   test("goes on over connections that break in the middle of an upload, and loses and doubles nothing", async () => {
-    const items = Array.from({ length: 10_500 }, (_, i) => ({ payload: { upload: i } }));
+    // More than one part: a part has 4 MiB at most.
+    const filling = "x".repeat(10_000);
+    const items = Array.from({ length: 500 }, (_, i) => ({ payload: { upload: i, filling } }));
     const path = fileOf("big.ndjson", ndjson(items));
     const proxy = await breakingProxy(sluice.url, [0.5, 1, 0.2]);
     const watched = calls.length;
@@ -177,7 +191,7 @@ describe("a bulk", () => {
     proxy.server.close();
     expect(result.code).toBe(0);
     const first = JSON.parse(result.out.split("\n")[0] ?? "");
-    expect(first).toMatchObject({ total: 10_500, created: 10_500 });
+    expect(first).toMatchObject({ total: 500, created: 500 });
     expect(proxy.broken).toBe(3);
     const seen = (calls.slice(watched) as { upload: number }[]).map((c) => c.upload).sort((a, b) => a - b);
     expect(seen).toEqual(items.map((_, i) => i));
@@ -207,14 +221,81 @@ test("runs are listed by job, batch and status, and tail shows them as they come
   for (const line of whole()) expect(() => JSON.parse(line)).not.toThrow();
 });
 
+describe("an import", () => {
+  /** A store of two objects, as much of S3 as it takes. */
+  const objects: Record<string, string> = {
+    "in/a.ndjson": '{"import":1}\n{"import":2}\nno row\n',
+    "in/b.csv": "import\n3\n",
+  };
+  const store = createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? "", "http://store");
+    const key = decodeURIComponent(pathname.slice("/bucket/".length));
+    if (searchParams.has("list-type")) {
+      const found = Object.entries(objects).map(
+        ([name, text]) =>
+          `<Contents><Key>${name}</Key><ETag>"${name.length}"</ETag><Size>${text.length}</Size></Contents>`,
+      );
+      response.end(`<ListBucketResult><IsTruncated>false</IsTruncated>${found.join("")}</ListBucketResult>`);
+    } else {
+      response.setHeader("ETag", `"${key.length}"`);
+      response.end(objects[key]);
+    }
+  });
+  beforeAll(async () => {
+    store.listen(0, "127.0.0.1");
+    await once(store, "listening");
+  });
+  afterAll(() => {
+    store.closeAllConnections();
+    store.close();
+  });
+
+  test("is begun, watched to its end, and shows its files and rejects", async () => {
+    const source = { url: "s3://bucket/in/", endpoint: `http://127.0.0.1:${(store.address() as AddressInfo).port}` };
+    const file = fileOf("import.json", JSON.stringify({ job: "orders", name: "two files", source }));
+    const { code, out, err } = await cli(["import", "create", "--file", file, "--delivery", "row", "--watch"]);
+    expect({ code, err: code === 3 ? "" : err }).toEqual({ code: 3, err: "" });
+    const id = /^([0-9a-f-]{36}): s3:\/\/bucket\/in\/ into orders/m.exec(out)?.[1] ?? "";
+    expect(out).toContain(`${id} done with errors: 2 of 2 files; 3 rows delivered, 1 rejected`);
+    const { batch_id } = await json<{ batch_id: string }>(["import", "get", id]);
+    expect(out).toContain(`sluice batch watch ${batch_id}`);
+    const [files, rejects, listed, canceled] = await Promise.all([
+      json(["import", "files", id]),
+      cli(["import", "rejects", id]),
+      json(["import", "list", "--job", "orders"]),
+      cli(["import", "cancel", id]),
+    ]);
+    expect(files).toMatchObject([
+      { key: "in/a.ndjson", rows: 3, rejects: 1 },
+      { key: "in/b.csv", rows: 1, rejects: 0 },
+    ]);
+    expect(JSON.parse(rejects.out)).toMatchObject({ file: "s3://bucket/in/a.ndjson", line: 3, raw: "no row" });
+    expect(listed).toMatchObject([{ id, name: "two files" }]);
+    expect(canceled).toMatchObject({ code: 1, err: expect.stringContaining("conflict") });
+    expect((await cli(["batch", "watch", batch_id])).code).toBe(0);
+    const rows = (calls as { import?: number | string }[]).flatMap((c) => (c.import === undefined ? [] : [c.import]));
+    expect(rows.map(Number).sort()).toEqual([1, 2, 3]);
+  });
+
+  test.each([
+    ["no.json", "{", 1, "is not JSON"],
+    ["list.json", "[]", 1, "expected one JSON object"],
+    ["nowhere.json", "{}", 2, "which source"],
+  ])("of a file that does not say what to import is refused: %s", async (name, content, code, message) => {
+    const ended = await cli(["import", "create", "--file", fileOf(name, content)]);
+    expect({ code: ended.code, said: ended.err.includes(message) }).toEqual({ code, said: true });
+  });
+});
+
 /** Passes requests on, and breaks the connection of the first uploads after a share of their bytes. */
 async function breakingProxy(
   target: string,
   shares: number[],
-): Promise<{ url: string; server: Server; broken: number }> {
+): Promise<{ url: string; server: Server; broken: number; asked: number }> {
   const { hostname, port } = new URL(target);
-  const state = { url: "", server: createServer(), broken: 0 };
+  const state = { url: "", server: createServer(), broken: 0, asked: 0 };
   state.server.on("request", (request, response) => {
+    state.asked += 1;
     const onward = httpRequest({ hostname, port, path: request.url, method: request.method, headers: request.headers });
     const length = Number(request.headers["content-length"] ?? 0);
     const share = length > 100_000 ? shares[state.broken] : undefined;
@@ -246,8 +327,8 @@ async function breakingProxy(
 
 test("the manual names every command", async () => {
   const { out } = await cli(["--help"]);
-  const manual = readFileSync(join(root, "src/cli/sluice.ts"), "utf8");
-  for (const name of ["login", "jobs", "trigger", "bulk", "batch", "runs", "tail"])
+  for (const name of ["login", "jobs", "trigger", "bulk", "batch", "import", "runs", "tail"])
     expect(out).toContain(`\n  ${name}`);
-  expect(manual).toContain("--json");
+  expect(out).toContain("--json");
+  for (const code of [0, 1, 2, 3, 130]) expect(out).toMatch(new RegExp(`^ +${code} +\\w`, "m"));
 });

@@ -1,6 +1,7 @@
 import type { BatchItem, BatchOperation } from "../../client/client.ts";
+import { writeLines } from "../write-lines.ts";
 import { type Context, EXIT, firstRows } from "./context.ts";
-import { summaryOf } from "./watch-batch.ts";
+import { summaryOf, watchBatch } from "./watch-batch.ts";
 
 const columns = {
   id: (batch: BatchOperation) => batch.id,
@@ -35,15 +36,25 @@ export async function steerBatch({ client, printer }: Context, id: string, how: 
   return EXIT.ok;
 }
 
+/** A new batch operation of what failed of this one. */
+export async function retryFailed(
+  context: Context,
+  id: string,
+  options: { watch?: boolean; key?: string },
+): Promise<number> {
+  const { client, printer } = context;
+  const again = await client.batches.retryFailed(id, { idempotencyKey: options.key });
+  printer.line(again, () => `${again.batch_id}: ${again.total} runs once more`);
+  return options.watch ? watchBatch(context, again.batch_id as string) : EXIT.ok;
+}
+
 /** NDJSON, with or without `--json`: results are for programs. */
 export async function batchResults(
   { client }: Context,
   id: string,
   options: { status?: string; after?: number },
 ): Promise<number> {
-  for await (const result of client.batches.results(id, { status: options.status, after_index: options.after })) {
-    if (!process.stdout.write(`${JSON.stringify(result)}\n`)) await drained();
-  }
+  await writeLines(client.batches.results(id, { status: options.status, after_index: options.after }));
   return EXIT.ok;
 }
 
@@ -67,8 +78,3 @@ export async function batchItems(
   );
   return EXIT.ok;
 }
-
-const drained = (): Promise<void> =>
-  new Promise((resolve) => {
-    process.stdout.once("drain", () => resolve());
-  });

@@ -56,6 +56,9 @@ export function summaryOf(batch: BatchOperation): string {
   const lines = [
     `${batch.id} ${batch.status.replace("_", " ")}: ${[...counts, ...refused].join(", ") || "no runs"}`,
     ...(batch.failed_count > 0 ? [`what failed: sluice batch results ${batch.id} --status failed`] : []),
+    ...(batch.failed_count > 0 && batch.finished_at !== null
+      ? [`once more: sluice batch retry-failed ${batch.id}`]
+      : []),
   ];
   return lines.join("\n");
 }
