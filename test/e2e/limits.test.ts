@@ -13,6 +13,9 @@ const STALLED_AFTER_MS = 75_000;
 /** Twenty jobs are asked after at once: oftener, and the asking would be most of the work. */
 const ASKED_EVERY_MS = 250;
 
+/** Runs of one job; with twenty jobs more of them at once are too many for the local proxy on two busy cores. */
+const ASKED_AT_ONCE = 3;
+
 const seed = Number(process.env.LIMITS_SEED ?? Date.now() % 1_000_000);
 const random = dice(seed);
 const scenarios = Array.from({ length: CALM + KILLED }, (_, i) => randomScenario(random, i, i >= CALM));
@@ -95,8 +98,8 @@ interface AttemptsOfRun {
 async function withStarts(sluice: Sluice, calls: RecordedCall[]): Promise<RecordedCall[]> {
   const last = new Map(calls.filter((call) => !call.fallback).map((call) => [`${call.run} ${call.attempt}`, call]));
   const runs = [...new Set(calls.map((call) => call.run))];
-  for (let i = 0; i < runs.length; i += 10) {
-    const page = runs.slice(i, i + 10);
+  for (let i = 0; i < runs.length; i += ASKED_AT_ONCE) {
+    const page = runs.slice(i, i + ASKED_AT_ONCE);
     const told = await Promise.all(page.map((run) => sluice.api.get<AttemptsOfRun>(`/v1/runs/${run}`)));
     for (const [j, { attempts }] of told.entries()) {
       for (const { number, started_at } of attempts) {
