@@ -47,6 +47,15 @@ export const DEFAULT_SETTINGS: ImportSettings = {
   dry_run: false,
 };
 
+/** Those that may be changed of an import that has begun. What it has planned already depends on the others. */
+export const AMENDABLE_SETTINGS = [
+  "max_rows_per_partition",
+  "max_minutes_per_partition",
+  "max_active_partitions",
+  "input_concurrency",
+] as const;
+export type AmendableSetting = (typeof AMENDABLE_SETTINGS)[number];
+
 /** The values in force, where a wish is beyond what this Worker can do. */
 export const effectiveSettings = (given: ImportSettings): ImportSettings => ({
   ...given,

@@ -4,6 +4,7 @@ import { ApiError, notFound } from "../domain/error.ts";
 import { settingsOf } from "../operations/settings.ts";
 import { type App, type AppEnv, newApp } from "./context.ts";
 import { respondWithError } from "./error.ts";
+import { hydrolixFailures, registerHydrolix } from "./hydrolix/face.ts";
 import { kernelFailures, registerKernel } from "./kernel/face.ts";
 import { registerSecurity } from "./openapi.ts";
 import { registerApiKeys } from "./routes/api-keys.ts";
@@ -53,6 +54,7 @@ export function createApp(): App {
   const app = newApp();
   app.use(everyAnswer);
   app.use("/kernel/*", kernelFailures);
+  app.use("/config/*", hydrolixFailures);
   app.use(
     methodNotAllowed({
       app,
@@ -66,6 +68,7 @@ export function createApp(): App {
   );
   app.use("/v1/*", rightSettings);
   app.use("/kernel/*", rightSettings);
+  app.use("/config/*", rightSettings);
   registerSecurity(app);
   registerHealth(app);
   registerMetrics(app);
@@ -87,6 +90,7 @@ export function createApp(): App {
   registerWorkflows(app);
   registerWorkflowRuns(app);
   registerKernel(app);
+  registerHydrolix(app);
   registerImports(app);
   registerTransforms(app);
   registerCredentials(app);

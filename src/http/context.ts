@@ -1,9 +1,11 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
+import { getPath } from "hono/utils/url";
 import { type ApiError, invalid } from "../domain/error.ts";
 import { detailsOf } from "../domain/strict.ts";
 import type { Env } from "../env.ts";
 import type { Caller } from "../operations/authorize.ts";
 import type { FaceError } from "./error.ts";
+import { withoutLastSlash } from "./hydrolix/paths.ts";
 
 /** What handlers find: `c.env` and `c.var`. */
 export interface AppEnv {
@@ -28,6 +30,7 @@ export type App = OpenAPIHono<AppEnv>;
 /** A wrong query, path or body is thrown as `validation_failed` that names every bad field. */
 export const newApp = (): App =>
   new OpenAPIHono<AppEnv>({
+    getPath: (request) => withoutLastSlash(getPath(request)),
     defaultHook: (result) => {
       if (!result.success) throw invalid(detailsOf(result.error));
     },

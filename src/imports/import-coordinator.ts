@@ -5,6 +5,7 @@ import { Book, FINISH_TASK, LIST_TASK, newState, newTask } from "./book.ts";
 import { advance, type Desk, follow, recordOf, setTask, unsettled } from "./desk.ts";
 import { doneFiles, shownFiles } from "./files.ts";
 import {
+  type Amendment,
   type ImportCoordinatorApi,
   type ImportRing,
   type Listed,
@@ -18,7 +19,7 @@ import {
   type Work,
 } from "./protocol.ts";
 import { batchOpened, fenced, lease, listed, listFailed, reclaim, report } from "./reading.ts";
-import { cancel, pause, resume, retry } from "./steering.ts";
+import { amend, cancel, pause, resume, retry } from "./steering.ts";
 
 /** Work that nobody has come for is rung for again. */
 const RING_AGAIN_MS = 5_000;
@@ -97,6 +98,10 @@ export class ImportCoordinator extends DurableObject<Env> implements ImportCoord
 
   async retry(batchId: string | null): Promise<SteerAnswer> {
     return this.steer((desk) => retry(desk, batchId));
+  }
+
+  async amend(change: Amendment): Promise<SteerAnswer> {
+    return this.steer((desk) => amend(desk, change));
   }
 
   private async steer(work: (desk: Desk) => SteerAnswer): Promise<SteerAnswer> {

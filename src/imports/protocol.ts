@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { ImportFile, ImportRecord, ImportSpec } from "../domain/import.ts";
+import type { AmendableSetting, ImportFile, ImportRecord, ImportSettings, ImportSpec } from "../domain/import.ts";
 import type { ReadingState } from "../domain/object-rows.ts";
 
 /** What may be said to an import's own Durable Object. Every answer is a value; times are Unix milliseconds. */
@@ -135,6 +135,8 @@ export interface ImportCoordinatorApi {
   resume(): Promise<SteerAnswer>;
   cancel(): Promise<SteerAnswer>;
   retry(batchId: string | null): Promise<SteerAnswer>;
+  /** Holds for what is read from now on. */
+  amend(change: Amendment): Promise<SteerAnswer>;
   /** The sweeper's question: re-arms what was lost. */
   poke(): Promise<ImportRecord | null>;
   /** Forgets everything. */
@@ -154,6 +156,12 @@ export interface ImportCoordinatorApi {
     limit: number,
   ): Promise<{ number: number; key: string; etag: string }[] | null>;
   finished(name: TaskName): Promise<ImportRecord | null>;
+}
+
+/** What of an import may be changed after it has begun. */
+export interface Amendment {
+  name?: string;
+  settings?: Partial<Pick<ImportSettings, AmendableSetting>>;
 }
 
 export interface RejectPart {

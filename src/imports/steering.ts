@@ -1,7 +1,7 @@
 import { FILE, FINISH_TASK, LIST_TASK, type TaskRow } from "./book.ts";
 import { type Desk, decide, follow, recordOf, setTask } from "./desk.ts";
 import { findFile, saveFile } from "./files.ts";
-import type { SteerAnswer } from "./protocol.ts";
+import type { Amendment, SteerAnswer } from "./protocol.ts";
 
 const steered = (desk: Desk): SteerAnswer => ({ kind: "steered", record: recordOf(desk) });
 const refused = (desk: Desk, why: string): SteerAnswer => ({ kind: "refused", record: recordOf(desk), why });
@@ -19,6 +19,13 @@ export function resume(desk: Desk): SteerAnswer {
   if (state.end !== null) return refused(desk, "the import has ended");
   state.isPaused = false;
   state.notBefore = 0;
+  return steered(desk);
+}
+
+/** A file that is being read goes on as it began. */
+export function amend(desk: Desk, { name, settings }: Amendment): SteerAnswer {
+  const { spec } = desk.state;
+  desk.state.spec = { ...spec, name: name ?? spec.name, settings: { ...spec.settings, ...settings } };
   return steered(desk);
 }
 

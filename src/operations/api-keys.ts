@@ -1,6 +1,7 @@
 import { ApiError, invalid, notFound } from "../domain/error.ts";
 import { timeOf } from "../domain/id.ts";
 import { beyond, type Scope } from "../domain/scope.ts";
+import { isSessionToken, openSession, SESSION_MS, signSession } from "../domain/session-token.ts";
 import type { Env } from "../env.ts";
 import {
   type ApiKeyRow,
@@ -13,6 +14,7 @@ import {
 import { selectProject } from "../store/projects.ts";
 import { type Caller, projectScope, resolveProject } from "./authorize.ts";
 import { Recent } from "./recent.ts";
+import { withKeys } from "./sealing.ts";
 import { newApiKey, sameSecret, sha256Hex } from "./secrets.ts";
 import { settingsOf } from "./settings.ts";
 
@@ -40,7 +42,7 @@ const known = new Recent<ApiKey>(CACHE_MS, 2000);
  * @throws ApiError `authentication_required`; `validation_failed` for a malformed actor.
  */
 export async function authenticate(env: Env, token: string, actor: string | undefined, now: number): Promise<Caller> {
-  const row = KEY.test(token) ? await keyByHash(env, await sha256Hex(token), now) : null;
+  const row = await keyOf(env, token, now);
   if (row && !isDead(row, now)) {
     return { kind: "key", projectId: row.project_id, scopes: row.scopes, actorId: `apikey:${row.id}` };
   }
@@ -56,6 +58,41 @@ export async function authenticate(env: Env, token: string, actor: string | unde
 
 const isDead = (row: ApiKey, now: number): boolean =>
   (row.revoked_at !== null && row.revoked_at <= now) || (row.expires_at !== null && row.expires_at <= now);
+
+/** The key that a token is, or that a session stands for. */
+async function keyOf(env: Env, token: string, now: number): Promise<ApiKey | null> {
+  if (KEY.test(token)) return keyByHash(env, await sha256Hex(token), now);
+  if (!isSessionToken(token)) return null;
+  const session = await withKeys(env, (keys) => openSession(keys, token, now));
+  return session && keyById(env, session.keyId, now);
+}
+
+async function keyById(env: Env, id: string, now: number): Promise<ApiKey | null> {
+  const cached = known.get(id, now);
+  if (cached) return cached;
+  const row = await selectApiKey(env.DB, id);
+  if (row) known.set(id, row, now);
+  return row;
+}
+
+/**
+ * A token that stands for an API key of a project for an hour, or for as long as the key is valid.
+ *
+ * @throws ApiError `authentication_required`.
+ */
+export async function openSessionFor(
+  env: Env,
+  key: string,
+  isProject: (projectId: string) => Promise<boolean>,
+  now: number,
+): Promise<{ token: string; projectId: string }> {
+  const row = KEY.test(key) ? await keyByHash(env, await sha256Hex(key), now) : null;
+  if (!row || isDead(row, now) || !(await isProject(row.project_id))) {
+    throw new ApiError("authentication_required", "the user name or the password is not valid");
+  }
+  const session = { keyId: row.id, expiresAt: now + SESSION_MS };
+  return { token: await withKeys(env, (keys) => signSession(keys, session)), projectId: row.project_id };
+}
 
 async function keyByHash(env: Env, hash: string, now: number): Promise<ApiKey | null> {
   const cached = known.get(hash, now);
@@ -129,6 +166,11 @@ async function findKey(env: Env, caller: Caller, id: string, namedProject?: stri
   return row;
 }
 
+function forget(row: ApiKey): void {
+  known.delete(row.key_hash);
+  known.delete(row.id);
+}
+
 /** Refused everywhere within 30 s, here at once. Revoking twice is the same as once. */
 export async function revokeKey(
   env: Env,
@@ -139,7 +181,7 @@ export async function revokeKey(
 ): Promise<void> {
   const row = await findKey(env, caller, id, namedProject);
   await revokeApiKey(env.DB, row.id, now);
-  known.delete(row.key_hash);
+  forget(row);
 }
 
 /**
@@ -167,6 +209,6 @@ export async function rotateKey(
     created_by: caller.actorId,
   });
   await revokeApiKey(env.DB, row.id, now + (wanted.grace_period_secs ?? 0) * 1000);
-  known.delete(row.key_hash);
+  forget(row);
   return issued;
 }

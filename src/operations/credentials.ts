@@ -6,6 +6,7 @@ import type { S3Keys } from "../imports/source.ts";
 import * as store from "../store/credentials.ts";
 import { selectProject } from "../store/projects.ts";
 import { type Caller, projectScope } from "./authorize.ts";
+import { everyRow } from "./every-row.ts";
 import { openFor, sealFor } from "./sealing.ts";
 
 /** The secrets stand in it sealed: whoever shows it leaves them out. */
@@ -49,6 +50,13 @@ export const listCredentials = (
   projectId: string,
   page: { limit: number; before: string | null },
 ): Promise<Credential[]> => store.listCredentials(env.DB, projectId, page);
+
+/** Of a project, newest first. */
+export const everyCredential = (env: Env, projectId: string): AsyncGenerator<Credential> =>
+  everyRow(
+    (page) => store.listCredentials(env.DB, projectId, page),
+    (row) => row.id,
+  );
 
 /** @throws ApiError `conflict` that names the imports which use it. */
 export async function deleteCredential(env: Env, credential: Credential): Promise<void> {

@@ -5,6 +5,7 @@ import type { Job, JobVersion } from "../domain/job.ts";
 import type { Env } from "../env.ts";
 import * as store from "../store/jobs.ts";
 import { projectRequired } from "./authorize.ts";
+import { everyRow } from "./every-row.ts";
 import { Recent } from "./recent.ts";
 
 /** Finding jobs and their versions. Versions are kept by this isolate, jobs for some seconds. */
@@ -126,6 +127,13 @@ export const listVersions = (
   job: Job,
   page: { limit: number; before: number | null },
 ): Promise<KeptVersion[]> => store.listVersions(env.DB, job.id, page);
+
+/** Of a project, newest first. */
+export const everyJob = (env: Env, projectId: string): AsyncGenerator<Job> =>
+  everyRow(
+    (page) => store.listJobs(env.DB, projectId, { tags: [] }, page),
+    (job) => job.id,
+  );
 
 export type JobFilter = store.JobFilter;
 

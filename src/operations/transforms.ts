@@ -8,6 +8,7 @@ import { transformProblems } from "../domain/transform-rules.ts";
 import type { Env } from "../env.ts";
 import { selectProject } from "../store/projects.ts";
 import * as store from "../store/transforms.ts";
+import { everyRow } from "./every-row.ts";
 
 export type Transform = store.TransformRow;
 
@@ -52,6 +53,13 @@ export const listTransforms = (
   projectId: string,
   page: { limit: number; before: string | null },
 ): Promise<Transform[]> => store.listTransforms(env.DB, projectId, page);
+
+/** Of a project, newest first. */
+export const everyTransform = (env: Env, projectId: string): AsyncGenerator<Transform> =>
+  everyRow(
+    (page) => store.listTransforms(env.DB, projectId, page),
+    (row) => row.id,
+  );
 
 /** Imports that have begun keep the transform that they began with. */
 export async function replaceTransform(
