@@ -1,7 +1,9 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-pool-workers";
 import { defineConfig } from "vitest/config";
+import { ensureDashboard } from "./src/cli/dashboard-build.ts";
 
 export default defineConfig(async () => {
+  await ensureDashboard(import.meta.dirname);
   const migrations = await readD1Migrations("./migrations");
   return {
     test: {
@@ -17,6 +19,7 @@ export default defineConfig(async () => {
               "test/domain/**/*.test.ts",
               "test/cli/**/*.test.ts",
               "test/client/**/*.test.ts",
+              "test/dashboard/**/*.test.ts",
               "test/coordinator-unit/**/*.test.ts",
             ],
           },

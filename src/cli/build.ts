@@ -2,8 +2,9 @@ import { chmod } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
+import { buildDashboard } from "./dashboard-build.ts";
 
-/** `npm run build`: what is published of the source, into `dist/`: the command line and the typed client. */
+/** `npm run build`: what is published of the source, into `dist/`: the command line, the typed client and the dashboard. */
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const dist = join(root, "dist");
@@ -29,3 +30,4 @@ await bundle("sluice", "cli/sluice.ts", "node20");
 await chmod(join(dist, "sluice.js"), 0o755);
 // It runs anywhere that has `fetch`: a browser, a Worker, Node.
 await bundle("client", "client/client.ts", "es2022");
+await buildDashboard(root);

@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Api, ApiFailure, createApi } from "./api.ts";
 import { startCronClock } from "./cron-clock.ts";
+import { ensureDashboard } from "./dashboard-build.ts";
 import { type LocalWorker, startLocalWorker } from "./local-worker.ts";
 import { applyMigrations } from "./migrations.ts";
 import { freePort, isFree } from "./port.ts";
@@ -65,6 +66,7 @@ export async function startDevServer(options: DevOptions): Promise<DevServer> {
   const port = options.port === 0 ? await freePort() : options.port;
   if (!(await isFree(port))) throw new PortInUse(port);
   const state = openStateDir(resolve(options.stateDir), options.adminToken);
+  await ensureDashboard(root);
   await applyMigrations(root, state, options.signal);
   const worker = await startLocalWorker({ root, port, state, vars: variables(state), signal: options.signal });
   const clock = startCronClock(worker.url, CRON);

@@ -1,6 +1,7 @@
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
+import { ensureDashboard } from "./dashboard-build.ts";
 import { endSignal } from "./end-signal.ts";
 import { renderTable } from "./table.ts";
 import { Tenants } from "./tenants.ts";
@@ -34,7 +35,10 @@ for (const verb of Object.keys(verbs) as (keyof typeof verbs)[]) {
     .argument("<name>")
     .option("--dry-run", "print every step, and change nothing")
     .description(verbs[verb])
-    .action((name: string, options: { dryRun?: boolean }) => tenants(options)[verb](name));
+    .action(async (name: string, options: { dryRun?: boolean }) => {
+      if (verb !== "migrate" && !options.dryRun) await ensureDashboard(root);
+      await tenants(options)[verb](name);
+    });
 }
 program
   .command("list")
