@@ -26,7 +26,8 @@ export async function buildDashboard(root: string): Promise<void> {
 export async function ensureDashboard(root: string): Promise<void> {
   const page = join(root, "dist/dashboard/index.html");
   const builtAt = existsSync(page) ? statSync(page).mtimeMs : 0;
-  if (["dashboard", "client", "domain"].some((folder) => newest(join(root, "src", folder)) > builtAt)) await buildDashboard(root);
+  if (["dashboard", "client", "domain"].some((folder) => newest(join(root, "src", folder)) > builtAt))
+    await buildDashboard(root);
 }
 
 const newest = (folder: string): number =>

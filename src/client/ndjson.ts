@@ -1,6 +1,6 @@
 /** Lines of NDJSON, parsed one by one. */
 export async function* linesOf<T>(body: ReadableStream<Uint8Array>): AsyncGenerator<T> {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = (body as ReadableStream<Uint8Array<ArrayBuffer>>).pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
     for (;;) {

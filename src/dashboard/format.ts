@@ -38,13 +38,19 @@ export function duration(ms: number | null): string {
   return rest === 0 ? first : `${first} ${rest} ${smallName}`;
 }
 
+/** To the second: `9 s`, `4 min 10 s`. */
+export const coarse = (ms: number): string =>
+  duration(ms - (ms % SECOND))
+    .replace(/\.\d(?= s$)/, "")
+    .replace("0 ms", "0 s");
+
 /** How long ago, or until when; `now` within the second. */
 export function relative(at: string | null, now: number): string {
   if (at === null) return NONE;
   const ms = Date.parse(at) - now;
   if (Math.abs(ms) < SECOND) return "now";
-  const coarse = duration(Math.abs(ms) - (Math.abs(ms) % SECOND)).replace(/\.\d(?= s$)/, "");
-  return ms < 0 ? `${coarse} ago` : `in ${coarse}`;
+  const distance = coarse(Math.abs(ms));
+  return ms < 0 ? `${distance} ago` : `in ${distance}`;
 }
 
 export const between = (from: string | null, to: string | null): number | null =>
@@ -72,8 +78,12 @@ export function bytes(n: number): string {
   return `${unit === 0 || left >= 99.95 ? whole.format(left) : tenths.format(left)} ${UNITS[unit]}`;
 }
 
-/** The end of an id: UUIDv7s of one minute begin alike. */
-export const shortId = (id: string): string => (id.length <= 12 ? id : `…${id.slice(-8)}`);
+/**
+ * An id for the eye. A UUIDv7 begins with the time and ours end with their job's number; what tells one from its neighbours
+ * stands between.
+ */
+export const shortId = (id: string): string =>
+  id.length === 36 ? `${id.slice(9, 13)}-${id.slice(20, 23)}${id.slice(24, 28)}` : id;
 
 /** A value as JSON on several lines; the text itself where it is cut at `max` characters says how much is left out. */
 export function prettyJson(value: unknown, max: number): { text: string; omitted: number } {

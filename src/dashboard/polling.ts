@@ -59,7 +59,8 @@ export function usePolled<T>(key: string, load: () => Promise<T>, everyMs: numbe
         if (!isOver) setState((was) => ({ key, data: was.key === key ? was.data : null, problem, isGone }));
       }
       isAsking = false;
-      if (everyMs !== null && !isOver) timer = setTimeout(next, Math.max(everyMs, BREATHER * (performance.now() - began)));
+      if (everyMs !== null && !isOver)
+        timer = setTimeout(next, Math.max(everyMs, BREATHER * (performance.now() - began)));
     };
     const next = (): void => {
       if (!document.hidden) void round();
@@ -69,9 +70,11 @@ export function usePolled<T>(key: string, load: () => Promise<T>, everyMs: numbe
       if (everyMs !== null) next();
     };
     document.addEventListener("visibilitychange", onSeen);
-    void round();
+    // At once, and when somebody has signed in again.
+    const forget = session.subscribe(() => void round());
     return () => {
       isOver = true;
+      forget();
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", onSeen);
     };
@@ -88,21 +91,27 @@ export interface Page<T> {
 
 export interface Pages<T> extends Polled<Page<T>> {
   rows: T[] | null;
-  isFirst: boolean;
+  /** Tells one page from another. */
+  pageKey: string;
   older: (() => void) | null;
   newest: (() => void) | null;
 }
 
 /** A list, page by page. The newest page follows what happens; an older one stands still. */
-export function usePages<T>(key: string, load: (cursor: string | undefined) => Promise<Page<T>>, everyMs: number): Pages<T> {
+export function usePages<T>(
+  key: string,
+  load: (cursor: string | undefined) => Promise<Page<T>>,
+  everyMs: number | null,
+): Pages<T> {
   const [at, setAt] = useState<{ key: string; cursor: string | undefined }>({ key, cursor: undefined });
   const cursor = at.key === key ? at.cursor : undefined;
-  const polled = usePolled(`${key} ${cursor ?? ""}`, () => load(cursor), cursor === undefined ? everyMs : null);
+  const pageKey = `${key} ${cursor ?? ""}`;
+  const polled = usePolled(pageKey, () => load(cursor), cursor === undefined ? everyMs : null);
   const following = polled.data?.next_cursor ?? null;
   return {
     ...polled,
     rows: polled.data?.data ?? null,
-    isFirst: cursor === undefined,
+    pageKey,
     older: following === null ? null : () => setAt({ key, cursor: following }),
     newest: cursor === undefined ? null : () => setAt({ key, cursor: undefined }),
   };

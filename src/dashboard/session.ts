@@ -1,5 +1,5 @@
 import { computed, signal } from "@preact/signals";
-import { type Answer, createClient, SluiceError, type SluiceClient } from "../client/client.ts";
+import { type Answer, createClient, type SluiceClient, SluiceError } from "../client/client.ts";
 
 /**
  * Who is signed in. The key stands in the tab's session storage and in the `Authorization` header, and nowhere else: never in
@@ -21,7 +21,7 @@ const STORED_AS = "sluice.key";
 /** An upload outlives a short loss of the connection by itself. */
 const UPLOAD_RETRIES = 7;
 
-/** Why the sign-in page stands there, where nobody has signed out. */
+/** Why the sign-in stands there, where nobody has signed out: the page behind it is kept. */
 export const notice = signal<string | null>(null);
 /** False while the last request found no server. */
 export const isReachable = signal(true);

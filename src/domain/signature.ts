@@ -38,7 +38,7 @@ export function secretProblem(secret: string): string | null {
 }
 
 const importKey = (bytes: Uint8Array): Promise<CryptoKey> =>
-  crypto.subtle.importKey("raw", bytes, HMAC, false, ["sign", "verify"]);
+  crypto.subtle.importKey("raw", bytes as Uint8Array<ArrayBuffer>, HMAC, false, ["sign", "verify"]);
 
 /** Makes the keys of a secret (at least one character); keep them, importing costs more than signing. */
 export async function signingKeys(secret: string): Promise<SigningKeys> {

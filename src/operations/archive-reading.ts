@@ -34,7 +34,7 @@ function offsetOf({ offsets, bytes }: BatchArchive, after: number | null): numbe
 }
 
 /** Lines with their newline; a stream holds whole ones. */
-async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+async function* linesOf(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string> {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let parts: string[] = [];
   try {

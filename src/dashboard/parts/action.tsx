@@ -41,7 +41,13 @@ export function Action({ label, act, question, isPrimary, isDisabled, onDone }: 
   const kind = state === "asking" ? "danger" : isPrimary ? "primary" : undefined;
   return (
     <span class="action">
-      <button type="button" class={kind} disabled={isDisabled || state === "busy"} aria-busy={state === "busy"} onClick={press}>
+      <button
+        type="button"
+        class={kind}
+        disabled={isDisabled || state === "busy"}
+        aria-busy={state === "busy"}
+        onClick={press}
+      >
         {state === "asking" ? question : label}
       </button>
       {problem !== null && (

@@ -6,15 +6,30 @@ export interface Part {
   kind: "good" | "bad" | "busy" | "idle" | "held";
 }
 
-/** Parts of a whole, told apart by their patterns as well as by their colours. */
-export function Flow({ parts, total, label }: { parts: Part[]; total: number; label: string }) {
-  const shown = parts.filter(({ value }) => value > 0);
-  const words = shown.map((p) => `${count(p.value)} ${p.label}`).join(", ");
+interface FlowProps {
+  parts: Part[];
+  total: number;
+  label: string;
+  isSmall?: boolean;
+}
+
+/** Parts of a whole, told apart by their patterns as well as by their colours. Each is cut out in its place: none moves. */
+export function Flow({ parts, total, label, isSmall }: FlowProps) {
+  const words = parts.filter(({ value }) => value > 0).map((p) => `${count(p.value)} ${p.label}`);
+  let from = 0;
   return (
-    <div class="flow" role="img" aria-label={`${label}: ${words || "nothing"}`}>
-      {shown.map(({ label: name, value, kind }) => (
-        <i key={name} class={`flow-${kind}`} style={{ width: `${(100 * value) / Math.max(total, 1)}%` }} />
-      ))}
+    <div class={isSmall ? "flow small" : "flow"} role="img" aria-label={`${label}: ${words.join(", ") || "nothing"}`}>
+      {parts.map(({ label: name, value, kind }) => {
+        const left = from;
+        from += (100 * value) / Math.max(total, 1);
+        return (
+          <i
+            key={name}
+            class={`flow-${kind}`}
+            style={{ clipPath: `inset(0 ${Math.max(0, 100 - from)}% 0 ${left}%)` }}
+          />
+        );
+      })}
     </div>
   );
 }
@@ -24,9 +39,9 @@ export function Legend({ parts }: { parts: Part[] }) {
   return (
     <ul class="legend">
       {parts.map(({ label, value, kind }) => (
-        <li key={label}>
+        <li key={label} class={value === 0 ? "none" : undefined}>
           <i class={`flow-${kind}`} aria-hidden="true" />
-          <span class="legend-value">{count(value)}</span> {label}
+          {label} <span class="legend-value">{count(value)}</span>
         </li>
       ))}
     </ul>

@@ -10,9 +10,9 @@ export function JsonView({ value, label }: { value: unknown; label: string }) {
   return (
     <div class="json">
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and so must take the focus */}
-      <pre tabIndex={0} aria-label={label}>
-        {text}
-      </pre>
+      <section class="scroll" tabIndex={0} aria-label={label}>
+        <pre>{text}</pre>
+      </section>
       {omitted > 0 && (
         <button type="button" onClick={() => setWhole(true)}>
           Show {bytes(omitted)} more

@@ -1,7 +1,13 @@
 import type { ComponentChildren } from "preact";
 
+interface PanelProps {
+  title: string;
+  aside?: ComponentChildren;
+  children: ComponentChildren;
+}
+
 /** A part of a page with a heading of its own. */
-export function Panel({ title, aside, children }: { title: string; aside?: ComponentChildren; children: ComponentChildren }) {
+export function Panel({ title, aside, children }: PanelProps) {
   return (
     <section class="panel" aria-label={title}>
       <header class="panel-head">

@@ -12,14 +12,14 @@ const SHAPES: Record<Mark, string> = {
 };
 
 /** A state: its mark, its word and its colour. */
-export function Status({ of }: { of: string }) {
+export function Status({ of, isMarkOnly }: { of: string; isMarkOnly?: boolean }) {
   const { label, tone, mark } = lookOf(of);
   return (
     <span class={`status tone-${tone}`}>
       <svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
         <path d={SHAPES[mark]} fill={mark === "play" ? "currentColor" : "none"} />
       </svg>
-      {label}
+      <span class={isMarkOnly ? "hidden" : undefined}>{label}</span>
     </span>
   );
 }

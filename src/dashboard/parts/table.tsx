@@ -7,6 +7,8 @@ export interface Column<T> {
   isNumber?: boolean;
   /** What the row is known by: on a phone it heads the row. */
   isMain?: boolean;
+  /** Of a column on a desk; what is left is shared by the others. Widths are fixed, so nothing moves while numbers tick. */
+  width?: "narrow" | "medium" | "wide";
 }
 
 interface TableProps<T> {
@@ -25,9 +27,9 @@ export function Table<T>({ label, columns, rows, keyOf }: TableProps<T>) {
       <thead role="rowgroup">
         {/* biome-ignore lint/a11y/noRedundantRoles: as above */}
         <tr role="row">
-          {columns.map(({ title, isNumber }) => (
+          {columns.map(({ title, isNumber, width }) => (
             // biome-ignore lint/a11y/noRedundantRoles: as above
-            <th key={title} role="columnheader" scope="col" class={isNumber ? "number" : undefined}>
+            <th key={title} role="columnheader" scope="col" class={classes(isNumber && "number", width)}>
               {title}
             </th>
           ))}
@@ -38,20 +40,26 @@ export function Table<T>({ label, columns, rows, keyOf }: TableProps<T>) {
         {rows.map((row) => (
           // biome-ignore lint/a11y/noRedundantRoles: as above
           <tr key={keyOf(row)} role="row">
-            {columns.map(({ title, cell, isNumber, isMain }) => (
-              // biome-ignore lint/a11y/noRedundantRoles: as above
-              <td
-                key={title}
-                role="cell"
-                data-title={title}
-                class={[isNumber ? "number" : "", isMain ? "main" : ""].join(" ").trim() || undefined}
-              >
+            {columns.map(({ title, cell, isNumber, isMain, width }) => (
+              <Cell key={title} title={title} look={classes(isNumber && "number", isMain && "main", width)}>
                 {cell(row)}
-              </td>
+              </Cell>
             ))}
           </tr>
         ))}
       </tbody>
     </table>
+  );
+}
+
+const classes = (...names: (string | false | undefined)[]): string | undefined =>
+  names.filter(Boolean).join(" ") || undefined;
+
+function Cell({ title, look, children }: { title: string; look: string | undefined; children: ComponentChildren }) {
+  return (
+    // biome-ignore lint/a11y/noRedundantRoles: as above
+    <td role="cell" data-title={title} class={look}>
+      {children}
+    </td>
   );
 }

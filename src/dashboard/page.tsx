@@ -1,0 +1,38 @@
+import type { ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
+import { hrefOf, type Section } from "./routing.ts";
+
+interface PageProps {
+  title: string;
+  /** In the tab's title, where it is shorter. */
+  tabTitle?: string;
+  /** The list that this is a part of. */
+  crumb?: readonly [Section, string];
+  sub?: ComponentChildren;
+  actions?: ComponentChildren;
+  children: ComponentChildren;
+}
+
+/** A page: what it shows, what one can do with it, and the rest. */
+export function Page({ title, tabTitle = title, crumb, sub, actions, children }: PageProps) {
+  useEffect(() => {
+    document.title = `${tabTitle} · Sluice`;
+  }, [tabTitle]);
+  return (
+    <>
+      <header class="page-head">
+        <div class="page-title">
+          {crumb && (
+            <a class="crumb" href={hrefOf(crumb[0])}>
+              ← {crumb[1]}
+            </a>
+          )}
+          <h1>{title}</h1>
+          {sub && <div class="page-sub">{sub}</div>}
+        </div>
+        {actions && <div class="row">{actions}</div>}
+      </header>
+      <div class="stack">{children}</div>
+    </>
+  );
+}
