@@ -27,14 +27,20 @@ type Bound = Pick<
   "group_id" | "environment_id" | "endpoint_url" | "fallback_endpoint_url" | "on_complete_trigger_workflow"
 >;
 
-const NAMING_FIELDS = [
-  ...(["group_id", "environment_id", "endpoint_url", "fallback_endpoint_url", "endpoint_headers"] as const),
-  "on_complete_trigger_workflow" as const,
-];
+/** Fields that each name one thing… */
+const NAMING_ALONE = ["group_id", "on_complete_trigger_workflow"] as const;
+/** …and those that name variables together. */
+const NAMING_VARIABLES = ["environment_id", "endpoint_url", "fallback_endpoint_url", "endpoint_headers"] as const;
 
 /** Whether a change is about what a job names; others need not look it up. */
 export const touchesBindings = (change: JobChange): boolean =>
-  NAMING_FIELDS.some((field) => change[field] !== undefined);
+  [...NAMING_ALONE, ...NAMING_VARIABLES].some((field) => change[field] !== undefined);
+
+/** Whether a change is about what a problem is about: what went wrong elsewhere since must not stand in its way. */
+export function concerns(change: JobChange, { path }: ErrorDetail): boolean {
+  const alone = NAMING_ALONE.find((field) => field === path);
+  return (alone === undefined ? NAMING_VARIABLES : [alone]).some((field) => change[field] !== undefined);
+}
 
 /**
  * Fields that name what is not there, or is another project's: workflow, group, environment, and variables of it. What is no id at

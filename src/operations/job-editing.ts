@@ -9,7 +9,7 @@ import type { Env } from "../env.ts";
 import * as store from "../store/jobs.ts";
 import { selectProject } from "../store/projects.ts";
 import type { Caller } from "./authorize.ts";
-import { bindingProblems, endpointRules, touchesBindings } from "./job-bindings.ts";
+import { bindingProblems, concerns, endpointRules, touchesBindings } from "./job-bindings.ts";
 import { changeJob, newVersionId, nextVersion, tell } from "./job-changes.ts";
 import { NO_SECRETS, openHeaders, resealFor, sealChange } from "./job-secrets.ts";
 import { forgetJob, getVersion } from "./jobs.ts";
@@ -97,7 +97,8 @@ export function editJob(
     const problems = [...problemsOf(env, present.project_id, wanted), ...jobProblems(plain)];
     if (touchesBindings(wanted)) {
       const headers = await openHeaders(env, present.id, before, wanted.endpoint_headers);
-      problems.push(...(await bindingProblems(env, present.project_id, plain, headers)));
+      const found = await bindingProblems(env, present.project_id, plain, headers);
+      problems.push(...found.filter((problem) => concerns(wanted, problem)));
     }
     refuse(problems);
     const spec: JobSpec = { ...plain, ...(await sealChange(env, present.id, wanted, before)) };

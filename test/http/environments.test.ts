@@ -219,6 +219,17 @@ describe("a job's environment", () => {
     expect([moved.status, paths(moved)]).toEqual([422, ["endpoint_headers.X-A"]]);
   });
 
+  test("that has lost a variable stands in the way of what needs it, and of nothing else", async () => {
+    const environment = await newEnvironment({ A: "1" });
+    const job = await newJob(key, { environment_id: environment.id, endpoint_url: "https://a.com/{{env.A}}" });
+    await ask("PATCH", `/v1/environments/${environment.id}`, { key, body: { variables: {} } });
+    const group = (await ask("POST", "/v1/job-groups", { key, body: { name: "Any" } })).body;
+    const patch = (body: object) => ask("PATCH", `/v1/jobs/${job.id}`, { key, body });
+    expect((await patch({ group_id: group.id })).status).toBe(200);
+    expect(paths(await patch({ endpoint_headers: { "X-A": "1" } }))).toEqual(["endpoint_url"]);
+    expect((await patch({ endpoint_url: ENDPOINT })).status).toBe(200);
+  });
+
   test("cannot be deleted while a job uses it: 409 names the jobs", async () => {
     const environment = await newEnvironment({ A: "1" });
     const one = await newJob(key, { slug: "uses-one", environment_id: environment.id });
