@@ -110,30 +110,30 @@ class Calls {
       const mayCall = now < this.leaveAt && widthAt(this.standing, this.width, now) > 0;
       if (mayCall && this.ready.length < this.width && now >= this.lookAt) await this.look(now);
       this.fill();
-      // After a page with webhooks that were given up comes another.
-      if (this.inFlight.size === 0 && !(mayCall && this.lookAt === 0)) break;
+      if (this.inFlight.size === 0) break;
       if (this.reporting === null && this.isReportDue(now)) this.reporting = this.report();
-      if (this.inFlight.size > 0) await this.aCallOr(REPORT_AFTER_MS);
-      else await this.reporting;
+      await this.aCallOr(REPORT_AFTER_MS);
     }
     await this.reporting;
+    if (this.standing.rests_until > Date.now()) await this.letGo();
     if (this.reports.length > 0 && this.fault === null) await this.report();
     if (this.fault !== null) throw this.fault;
   }
 
   private async look(now: number): Promise<void> {
-    const busy = [...this.inFlight.keys(), ...[...this.ready, ...this.reports].map(({ id }) => id)];
     try {
-      const due = await dueDeliveries(this.env.DB, this.receiver, busy, now + CLOCK_SLACK_MS, PAGE);
-      const givenUp = due.filter(({ round_at }) => isGivenUp(this.standing, round_at, now));
-      for (const delivery of givenUp) this.bury(delivery, now);
-      // These are cleared away first: the probe that comes next may begin another rest.
-      if (givenUp.length === 0) this.ready.push(...due);
+      const due = await this.due(now);
+      this.ready.push(...due);
       // A full page has a successor: asked for as soon as it is nearly used up.
-      this.lookAt = due.length < PAGE && givenUp.length === 0 ? now + LOOK_EVERY_MS : 0;
+      this.lookAt = due.length < PAGE ? now + LOOK_EVERY_MS : 0;
     } catch (error) {
       this.giveUp(error);
     }
+  }
+
+  private due(now: number): Promise<DueDelivery[]> {
+    const busy = [...this.inFlight.keys(), ...[...this.ready, ...this.reports].map(({ id }) => id)];
+    return dueDeliveries(this.env.DB, this.receiver, busy, now + CLOCK_SLACK_MS, PAGE);
   }
 
   private fill(): void {
@@ -161,11 +161,25 @@ class Calls {
     this.fill();
   }
 
-  /** The receiver has not recovered in this webhook's day: it is dead uncalled. */
-  private bury({ id, round }: DueDelivery, now: number): void {
+  /**
+   * The receiver has just failed once more: webhooks whose day is over are dead uncalled. The next rest goes on with what there
+   * is no time for now.
+   */
+  private async letGo(): Promise<void> {
+    this.ready.length = 0;
     const { failures } = this.standing;
     const error = `given up: the receiver has failed its last ${failures} calls, and a day is over`;
-    this.put({ id, round, attempt: { at: now, http_status: null, error }, verdict: { status: "dead" } });
+    try {
+      for (let now = Date.now(); now < this.leaveAt; now = Date.now()) {
+        const old = (await this.due(now)).filter(({ round_at }) => isGivenUp(this.standing, round_at, now));
+        if (old.length === 0) return;
+        const attempt = { at: now, http_status: null, error };
+        for (const { id, round } of old) this.put({ id, round, attempt, verdict: { status: "dead" } });
+        await this.report();
+      }
+    } catch (error) {
+      this.giveUp(error);
+    }
   }
 
   private put(report: TryReport): void {
