@@ -453,7 +453,7 @@ test("a success of every route fits the document", { timeout: 60_000 }, async ()
   await vi.waitFor(async () => {
     const { body } = await ask("GET", `/v1/imports/${missing.id}`, { key: project.key });
     expect(body).toMatchObject({ status: "failed", finished_at: expect.any(String) });
-  });
+  }, 20_000);
   await use("POST /v1/imports/{id}/retry", [missing.id]);
   await use("DELETE /v1/transforms/{name}", [transform.name]);
 
