@@ -1,4 +1,5 @@
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { bill } from "./bill.ts";
 import { gather, type Shipment, settleShipment, ship } from "./flush.ts";
@@ -13,6 +14,8 @@ import { FLUSH_AFTER_MS, nextWake, oldestUnsentAt } from "./wake.ts";
 /** Above either, new triggers are refused; what was accepted goes on (contract 1). */
 const MAX_BEHIND_ROWS = 1_000_000;
 const MAX_BEHIND_MS = 15 * 60_000;
+/** Somebody should look when what leaves for D1 is so late. */
+const LAG_ALARM_MS = 60_000;
 const MAX_FLUSH_BACKOFF_MS = 30_000;
 /** A sending that has not ended after this long is asked after. */
 const SENDING_MS = 10_000;
@@ -82,6 +85,13 @@ export class Departure {
     return behind > MAX_BEHIND_ROWS || (oldest !== null && Date.now() - oldest > MAX_BEHIND_MS);
   }
 
+  /** The alarm of an outbox that lags, once a minute for as long as it does. */
+  warnOfLag(lane: Lane, now: number): void {
+    const oldest = oldestUnsentAt(lane);
+    if (oldest === null || now - oldest < LAG_ALARM_MS) return;
+    logError("outbox_lag", { lane: this.home.ctx.id.name, seconds: Math.floor((now - oldest) / 1_000) });
+  }
+
   private async send(tickets: ReturnType<Tickets["ring"]>): Promise<void> {
     try {
       bill.tickets_sent += tickets.length;
@@ -134,7 +144,7 @@ export class Departure {
   }
 
   private complain(event: string, error: unknown): void {
-    console.error(JSON.stringify({ event, lane: this.home.ctx.id.name, error: String(error) }));
+    logError(event, { lane: this.home.ctx.id.name }, error);
   }
 }
 

@@ -4,6 +4,7 @@ import { uuidV7 } from "../domain/id.ts";
 import type { JobVersion } from "../domain/job.ts";
 import type { RunRecord, RunStatus } from "../domain/run.ts";
 import { type Env, parseSettings } from "../env.ts";
+import { logError } from "../log.ts";
 import { accept, refusal, rehearse } from "./accept.ts";
 import { batchRecord } from "./batch.ts";
 import {
@@ -265,6 +266,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
     this.departure.forgetAlarm();
     await this.tick();
     return this.ifThere({ idle: true }, (l) => {
+      this.departure.warnOfLag(l, this.now(l));
       if (isBusy(l) || l.outboxTimes.oldest !== null) return { idle: false };
       // From now on the next accepted run tells the sweeper again.
       l.state.busyTold = false;
@@ -301,7 +303,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
       await within(sending, ALARM_PATIENCE_MS);
       await this.departure.alarmStored;
     } catch (error) {
-      console.error(JSON.stringify({ event: "coordinator_tick_failed", lane: this.ctx.id.name, error: String(error) }));
+      logError("coordinator_tick_failed", { lane: this.ctx.id.name }, error);
       this.departure.arm(Date.now() + 1_000);
     }
   }

@@ -1,6 +1,7 @@
 import { coordinatorOf } from "../coordinator/client.ts";
 import { type CallGrant, type CallPlan, type Ticket, ticketSchema } from "../coordinator/protocol.ts";
 import { type Env, parseSettings, type Settings } from "../env.ts";
+import { logError } from "../log.ts";
 import { beginCall } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EnvironmentBook, type ReadEnvironment, type Variables } from "./environments.ts";
@@ -16,9 +17,6 @@ const clock: Clock = {
     return () => clearTimeout(timer);
   },
 };
-
-const logFault = (event: string, fields: Record<string, unknown>, error: unknown): void =>
-  console.error(JSON.stringify({ level: "error", event, ...fields, error: String(error) }));
 
 /** Opens each version's plan once for each state of its environment, and makes calls from grants. */
 function planBook(settings: Settings, read: ReadEnvironment) {
@@ -58,7 +56,7 @@ export function consume(ticket: Ticket, env: Env, read: ReadEnvironment): Promis
       // A secret that does not open fails every call of its version: said once an invocation.
       if (told.has(String(error))) return;
       told.add(String(error));
-      logFault("delivery.fault", { job: ticket.job, lane: ticket.lane }, error);
+      logError("delivery_fault", { job_id: ticket.job, lane: ticket.lane }, error);
     },
     ticket: ticket.id,
     nonce: crypto.randomUUID(),
@@ -71,13 +69,13 @@ export function consume(ticket: Ticket, env: Env, read: ReadEnvironment): Promis
 async function handleMessage(message: Message, env: Env, ctx: ExecutionContext, read: ReadEnvironment): Promise<void> {
   const ticket = ticketSchema.safeParse(message.body);
   if (!ticket.success) {
-    logFault("ticket.invalid", { message: message.id }, ticket.error.message);
+    logError("ticket_invalid", { message_id: message.id }, ticket.error.message);
     message.ack();
     return;
   }
   const { job, lane } = ticket.data;
   const work = consume(ticket.data, env, read).then((end) => {
-    if (end !== "done") logFault("consumer.cut_off", { job, lane }, end);
+    if (end !== "done") logError("consumer_cut_off", { job_id: job, lane }, end);
     return end;
   });
   if (parseSettings(env).environment === "development") {

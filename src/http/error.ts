@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { ApiError, type ErrorCode } from "../domain/error.ts";
+import { logError } from "../log.ts";
 import type { AppEnv } from "./context.ts";
 
 /** A failure as one face shows it. */
@@ -26,7 +27,8 @@ const nativeError = (failure: ApiError, requestId: string): FaceError => ({
 export function respondWithError(error: unknown, c: Context<AppEnv>): Response {
   const failure = toApiError(error);
   if (failure.code === "internal_error" || failure.code === "unavailable") {
-    console.error(JSON.stringify({ request_id: c.var.requestId, path: c.req.path, error: describe(error) }));
+    const { method, path } = c.req;
+    logError("request_failed", { request_id: c.var.requestId, method, path, code: failure.code }, describe(error));
   }
   const { status, body, headers } = (c.var.errorOf ?? nativeError)(failure, c.var.requestId);
   const response = c.json(body, status as ContentfulStatusCode, headers);

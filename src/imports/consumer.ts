@@ -1,4 +1,5 @@
 import { type Env, parseSettings } from "../env.ts";
+import { logError } from "../log.ts";
 import { importOf } from "./client.ts";
 import { finishImport } from "./finish-task.ts";
 import { readTask } from "./index-task.ts";
@@ -9,9 +10,6 @@ import { type ImportCoordinatorApi, importRingSchema } from "./protocol.ts";
 /** A reader takes no new task after this long: queues scale only when batches end. */
 const LEAVE_AFTER_MS = 20_000;
 const COPY_EVERY_MS = 1_000;
-
-const complain = (event: string, fields: Record<string, unknown>, error: unknown): void =>
-  console.error(JSON.stringify({ level: "error", event, ...fields, error: String(error) }));
 
 /** Answers a ring: takes what there is to do of the import, piece by piece, until there is nothing or it is time to go. */
 export async function readImport(id: string, env: Env, ports: ImportPorts): Promise<void> {
@@ -51,7 +49,7 @@ function keepCopying(coordinator: ImportCoordinatorApi, ports: ImportPorts): () 
       const record = await coordinator.view();
       if (record !== null) await ports.copy(record);
     } catch (error) {
-      complain("import_not_copied", {}, error);
+      logError("import_not_copied", {}, error);
     } finally {
       isBusy = false;
     }
@@ -74,13 +72,15 @@ async function answerRing(
 ): Promise<void> {
   const ring = importRingSchema.safeParse(message.body);
   if (!ring.success) {
-    complain("import_ring.invalid", { message: message.id }, ring.error.message);
+    logError("import_ring_invalid", { message_id: message.id }, ring.error.message);
     message.ack();
     return;
   }
   const id = ring.data.import;
   // What fails here fails on our side: the lease runs out, and the import rings again.
-  const work = readImport(id, env, ports(env)).catch((error: unknown) => complain("imports.fault", { id }, error));
+  const work = readImport(id, env, ports(env)).catch((error: unknown) =>
+    logError("import_fault", { import_id: id }, error),
+  );
   message.ack();
   // The local queue delivers one batch at a time: a large import would delay all others if it were waited for.
   if (parseSettings(env).environment === "development") ctx.waitUntil(work);

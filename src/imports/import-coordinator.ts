@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { effectiveSettings, type ImportFile, type ImportRecord, type ImportSpec } from "../domain/import.ts";
 import { type Env, parseSettings } from "../env.ts";
+import { logError } from "../log.ts";
 import { Book, FINISH_TASK, LIST_TASK, newState, newTask } from "./book.ts";
 import { advance, type Desk, follow, recordOf, setTask, unsettled } from "./desk.ts";
 import { doneFiles, shownFiles } from "./files.ts";
@@ -197,7 +198,7 @@ export class ImportCoordinator extends DurableObject<Env> implements ImportCoord
         follow(desk);
       });
     } catch (error) {
-      console.error(JSON.stringify({ event: "import_tick_failed", import: this.ctx.id.name, error: String(error) }));
+      logError("import_tick_failed", { import_id: this.ctx.id.name }, error);
       await this.ctx.storage.setAlarm(Date.now() + RING_AGAIN_MS);
     }
   }
@@ -256,7 +257,7 @@ export class ImportCoordinator extends DurableObject<Env> implements ImportCoord
     } catch (error) {
       // The alarm rings again.
       this.rungAt = 0;
-      console.error(JSON.stringify({ event: "import_not_rung", import: ring.import, error: String(error) }));
+      logError("import_not_rung", { import_id: ring.import }, error);
     }
   }
 

@@ -4,6 +4,7 @@ import { ApiError, assertNever, notFound } from "../domain/error.ts";
 import type { Job } from "../domain/job.ts";
 import type { TriggeredBy } from "../domain/run.ts";
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import type { Chunk } from "./bulk-chunk.ts";
 import { askCoordinator } from "./coordinator-refusal.ts";
 import type { JobJudge } from "./job-judge.ts";
@@ -114,6 +115,6 @@ export async function releasePen(env: Env, job: Job, { batchId, epoch }: Pen): P
     await coordinatorOf(env, job.id).releaseBatch(batchId, epoch);
   } catch (error) {
     // The failure that led here is the one to tell; silence releases the batch too.
-    console.error(JSON.stringify({ event: "batch_not_released", batch_id: batchId, error: String(error) }));
+    logError("batch_not_released", { batch_id: batchId }, error);
   }
 }

@@ -5,6 +5,7 @@ import { assertNever } from "../domain/error.ts";
 import { isRefused } from "../domain/item.ts";
 import { newTraceparent } from "../domain/traceparent.ts";
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import { type ClockUpdate, type CronCursor, listDueCrons, setCronClocks } from "../store/crons.ts";
 import { type StoredJob, selectJob } from "../store/jobs.ts";
 import { mapBounded } from "./bounded.ts";
@@ -48,7 +49,7 @@ async function fireUnlessBroken(env: Env, job: StoredJob, now: number): Promise<
   try {
     return await fire(env, job, now);
   } catch (error) {
-    console.error(JSON.stringify({ event: "cron_not_fired", job_id: job.id, error: String(error) }));
+    logError("cron_not_fired", { job_id: job.id }, error);
     return null;
   }
 }
@@ -78,7 +79,7 @@ async function decide(coordinator: CoordinatorApi, judge: JobJudge, job: StoredJ
   const item = await judge.judged(bytes, 0, bytes.length, null, now);
   if (isRefused(item)) {
     const { code, message } = item.error;
-    console.error(JSON.stringify({ event: "cron_item_refused", job_id: job.id, minute: due.minute, code, message }));
+    logError("cron_item_refused", { job_id: job.id, minute: due.minute, code }, message);
     return { kind: "refused" };
   }
   const traceparent = newTraceparent(crypto.getRandomValues(new Uint8Array(24)));

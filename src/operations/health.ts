@@ -1,5 +1,6 @@
 import { coordinatorOf } from "../coordinator/client.ts";
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 
 export type Probe = "ok" | "failed";
 
@@ -32,7 +33,7 @@ async function probe(what: string, ask: () => Promise<unknown>): Promise<Probe> 
     await Promise.race([ask(), silence]);
     return "ok";
   } catch (error) {
-    console.error(JSON.stringify({ probe: what, error: String(error) }));
+    logError("probe_failed", { part: what }, error);
     return "failed";
   } finally {
     clearTimeout(timer);

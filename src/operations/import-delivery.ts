@@ -5,6 +5,7 @@ import { isRefused, needsVersion, type TriggerItem } from "../domain/item.ts";
 import type { Job } from "../domain/job.ts";
 import type { Env } from "../env.ts";
 import type { Chunk, Delivery, DeliveryAnswer, JudgedItem } from "../imports/ports.ts";
+import { logError } from "../log.ts";
 import { askFor } from "./bulk-accept.ts";
 import { JobJudge } from "./job-judge.ts";
 
@@ -18,7 +19,7 @@ export function notNow(error: unknown): { kind: "wait"; ms: number; why: string 
   if (error instanceof ApiError && error.status < 500) {
     return { kind: "wait", ms: WAIT_MS, why: `${error.message}: what is read waits` };
   }
-  console.error(JSON.stringify({ event: "import_not_handed_over", error: String(error) }));
+  logError("import_not_handed_over", {}, error);
   return { kind: "wait", ms: WAIT_MS, why: "the job's coordinator cannot take more now: what is read waits" };
 }
 

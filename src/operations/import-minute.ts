@@ -2,6 +2,7 @@ import { uuidV7 } from "../domain/id.ts";
 import type { ImportRecord, ImportSpec } from "../domain/import.ts";
 import type { Env } from "../env.ts";
 import { importOf } from "../imports/client.ts";
+import { logError } from "../log.ts";
 import { copyImport, type DueRepeat, listDueRepeats, listOpenImports, setNextRepeat } from "../store/imports.ts";
 import { selectTransform } from "../store/transforms.ts";
 import { mapBounded } from "./bounded.ts";
@@ -34,7 +35,7 @@ async function unlessBroken(event: string, id: string, work: () => Promise<void>
   try {
     await work();
   } catch (error) {
-    console.error(JSON.stringify({ event, import_id: id, error: String(error) }));
+    logError(event, { import_id: id }, error);
   }
 }
 

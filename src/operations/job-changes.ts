@@ -3,6 +3,7 @@ import { clockOnChange } from "../domain/cron-clock.ts";
 import { ApiError, notFound } from "../domain/error.ts";
 import type { Job, JobSpec, JobVersion } from "../domain/job.ts";
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import { type JobUpdate, listUntold, markTold, type StoredJob, selectJob, updateJob } from "../store/jobs.ts";
 import { isUniqueViolation } from "../store/unique.ts";
 import { configure } from "./configuring.ts";
@@ -94,7 +95,7 @@ export async function tell(env: Env, job: StoredJob): Promise<void> {
   try {
     await tellNow(env, job);
   } catch (error) {
-    console.error(JSON.stringify({ job: job.id, revision: job.revision, untold: String(error) }));
+    logError("job_untold", { job_id: job.id, revision: job.revision }, error);
     throw new ApiError("unavailable", "the change is saved, but is not in force yet; it will be shortly", {
       retryAfterSecs: RETRY_SECS,
     });
@@ -118,7 +119,7 @@ export async function tellUntold(env: Env, limit: number): Promise<{ told: numbe
   const results = await Promise.allSettled(untold.map((job) => tellNow(env, job)));
   for (const [i, result] of results.entries()) {
     if (result.status === "rejected") {
-      console.error(JSON.stringify({ job: untold[i]?.id, untold: String(result.reason) }));
+      logError("job_untold", { job_id: untold[i]?.id, revision: untold[i]?.revision }, result.reason);
     }
   }
   const failed = results.filter((result) => result.status === "rejected").length;

@@ -4,6 +4,7 @@ import { ApiError, notFound } from "../domain/error.ts";
 import { isUuid, timeOf } from "../domain/id.ts";
 import { type RecentHealth, type RecentRun, recentHealth } from "../domain/job-health.ts";
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import * as store from "../store/job-groups.ts";
 import { sumGroupStats } from "../store/job-stats.ts";
 import { listRecentRunsOf, listUntoldInGroup } from "../store/jobs.ts";
@@ -155,7 +156,7 @@ export async function pauseGroup(
 const saying = (job: string): [() => boolean, (error: unknown) => boolean] => [
   () => true,
   (error) => {
-    console.error(JSON.stringify({ event: "job_untold", job_id: job, error: String(error) }));
+    logError("job_untold", { job_id: job }, error);
     return false;
   },
 ];

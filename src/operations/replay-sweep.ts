@@ -4,6 +4,7 @@ import { type BatchRecord, failedCount } from "../domain/batch.ts";
 import { ApiError, invalid, notFound } from "../domain/error.ts";
 import { isTerminal, type RunRecord, type RunStatus } from "../domain/run.ts";
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import { findArchive } from "../store/batch-archives.ts";
 import { pageOfBatchRuns } from "../store/batch-runs.ts";
 import {
@@ -219,7 +220,7 @@ export async function carryOn(env: Env, operationId: string, until: number): Pro
   } catch (error) {
     if (!(error instanceof ApiError) || error.status >= 500) throw error;
     // The job takes nothing any more: what was taken in goes on, and no more comes.
-    console.error(JSON.stringify({ event: "replays_cut_short", batch_id: operationId, error: error.message }));
+    logError("replays_cut_short", { batch_id: operationId }, error.message);
     await run.close(true, null);
   }
 }
@@ -232,7 +233,7 @@ export async function carryOnIdle(env: Env): Promise<void> {
     try {
       await carryOn(env, id, until);
     } catch (error) {
-      console.error(JSON.stringify({ event: "replays_not_carried_on", batch_id: id, error: String(error) }));
+      logError("replays_not_carried_on", { batch_id: id }, error);
     }
   }
 }

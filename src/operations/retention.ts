@@ -1,4 +1,5 @@
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import {
   type BatchArchive,
   deleteArchive,
@@ -119,7 +120,7 @@ async function retireBatch(
     else if (archive !== "purged")
       await saveArchive(env, batch.id, { ...(await archiveOf(env, batch)), state: "purged" });
   } catch (error) {
-    console.error(JSON.stringify({ event: "retention_failed", batch_id: batch.id, error: String(error) }));
+    logError("retention_failed", { batch_id: batch.id }, error);
   }
 }
 

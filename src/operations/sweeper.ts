@@ -1,5 +1,6 @@
 import { coordinatorOf } from "../coordinator/client.ts";
 import { type Env, parseSettings } from "../env.ts";
+import { logError } from "../log.ts";
 import { type BusyLane, forgetBusyLane, listBusyLanes } from "../store/busy-lanes.ts";
 import { purgeRequests } from "../store/idempotent-requests.ts";
 import { tellUntold } from "./job-changes.ts";
@@ -36,6 +37,6 @@ async function sweepLane(env: Env, lane: BusyLane): Promise<void> {
     const { idle } = await coordinatorOf(env, lane.job_id, lane.lane).sweep(parseSettings(env).bootId);
     if (idle) await forgetBusyLane(env.DB, lane);
   } catch (error) {
-    console.error(JSON.stringify({ event: "sweep_failed", job_id: lane.job_id, error: String(error) }));
+    logError("sweep_failed", { job_id: lane.job_id }, error);
   }
 }

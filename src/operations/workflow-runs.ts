@@ -3,6 +3,7 @@ import { isUuid, timeOf } from "../domain/id.ts";
 import type { Trace } from "../domain/traceparent.ts";
 import { BEGINS_WITHIN_MS, stepProblem } from "../domain/workflow.ts";
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import type { Page } from "../store/scan.ts";
 import * as lists from "../store/workflow-run-lists.ts";
 import * as store from "../store/workflow-runs.ts";
@@ -48,8 +49,7 @@ export async function triggerWorkflow(
 }
 
 /** What could not be done now: the sweeper does it. */
-const complain = (event: string, id: string, error: unknown): void =>
-  console.error(JSON.stringify({ event, workflow_run_id: id, error: String(error) }));
+const complain = (event: string, id: string, error: unknown): void => logError(event, { workflow_run_id: id }, error);
 
 /** Better nothing than half of it. */
 async function refuseMissingJobs(env: Env, workflow: Workflow): Promise<void> {

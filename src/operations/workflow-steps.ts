@@ -3,6 +3,7 @@ import { ApiError } from "../domain/error.ts";
 import type { Job } from "../domain/job.ts";
 import { newTraceparent } from "../domain/traceparent.ts";
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import type { StepRequest, StepStart, WorkflowPorts } from "../workflows/ports.ts";
 import { stepIdentity } from "../workflows/protocol.ts";
 import type { Caller } from "./authorize.ts";
@@ -58,9 +59,7 @@ async function startStep(env: Env, request: StepRequest): Promise<StepStart> {
     return { kind: "started", run_id: run.id };
   } catch (error) {
     if (error instanceof ApiError && error.status < 500) return refused(error.message);
-    console.error(
-      JSON.stringify({ event: "step_not_started", workflow_run_id: request.workflow_run_id, error: String(error) }),
-    );
+    logError("step_not_started", { workflow_run_id: request.workflow_run_id }, error);
     return { kind: "unavailable" };
   }
 }

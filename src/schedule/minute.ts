@@ -1,4 +1,5 @@
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import { fireDueCrons } from "../operations/crons.ts";
 import { tendImports } from "../operations/import-minute.ts";
 import { carryOnIdle } from "../operations/replay-sweep.ts";
@@ -16,7 +17,7 @@ export async function everyMinute(controller: ScheduledController, env: Env): Pr
     try {
       await duty(env, controller.scheduledTime);
     } catch (error) {
-      console.error(JSON.stringify({ event: "minute_failed", duty: duty.name, error: String(error) }));
+      logError("minute_failed", { part: duty.name }, error);
     }
   }
 }

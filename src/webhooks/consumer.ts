@@ -1,21 +1,19 @@
 import { type Env, parseSettings } from "../env.ts";
+import { logError } from "../log.ts";
 import type { ShowBatch } from "./letter.ts";
 import { webhookRingSchema } from "./protocol.ts";
 import { callReceiver } from "./receiver.ts";
 
-const complain = (event: string, fields: Record<string, unknown>, error: unknown): void =>
-  console.error(JSON.stringify({ level: "error", event, ...fields, error: String(error) }));
-
 async function answerRing(message: Message, env: Env, ctx: ExecutionContext, showBatch: ShowBatch): Promise<void> {
   const ring = webhookRingSchema.safeParse(message.body);
   if (!ring.success) {
-    complain("webhook_ring.invalid", { message: message.id }, ring.error.message);
+    logError("webhook_ring_invalid", { message_id: message.id }, ring.error.message);
     message.ack();
     return;
   }
   const { project_id, url } = ring.data;
   const work = callReceiver({ project_id, url }, env, showBatch);
-  const fault = (error: unknown): void => complain("webhooks.fault", { project_id }, error);
+  const fault = (error: unknown): void => logError("webhook_fault", { project_id }, error);
   if (parseSettings(env).environment === "development") {
     // The local queue delivers one batch at a time: a slow receiver would delay all others if it were waited for.
     ctx.waitUntil(work.catch(fault));

@@ -1,6 +1,7 @@
 import { isGivenUp, type Standing, standingAfter, widthAt } from "../domain/receiver-standing.ts";
 import { attemptOf, judgeTry, type SendOutcome } from "../domain/webhook.ts";
 import { type Env, parseSettings } from "../env.ts";
+import { logError } from "../log.ts";
 import {
   type DueDelivery,
   dueDeliveries,
@@ -193,7 +194,7 @@ class Calls {
       return "kind" in letter ? letter : await send(letter);
     } catch (error) {
       // A key that is missing, R2 out of reach: ours to mend, and there is a day for it.
-      console.error(JSON.stringify({ event: "webhook_not_prepared", delivery: delivery.id, error: String(error) }));
+      logError("webhook_not_prepared", { delivery_id: delivery.id }, error);
       return { kind: "not_prepared", message: "could not be prepared on our side" };
     }
   }

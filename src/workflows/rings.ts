@@ -1,4 +1,5 @@
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import { createInstance, wakeInstance } from "./client.ts";
 import { type WorkflowRing, workflowRingSchema } from "./protocol.ts";
 
@@ -13,7 +14,7 @@ export async function handleWorkflowRings(batch: MessageBatch<unknown>, env: Env
   for (const message of batch.messages) {
     const read = workflowRingSchema.safeParse(message.body);
     if (!read.success) {
-      console.error(JSON.stringify({ event: "workflow_ring_not_understood" }));
+      logError("workflow_ring_invalid", { message_id: message.id }, read.error.message);
       message.ack();
       continue;
     }
@@ -34,7 +35,7 @@ async function answer(env: Env, { workflow_run_id: id, begins }: WorkflowRing, m
     else await wakeInstance(env, id);
     for (const message of messages) message.ack();
   } catch (error) {
-    console.error(JSON.stringify({ event: "workflow_run_not_woken", workflow_run_id: id, error: String(error) }));
+    logError("workflow_run_not_woken", { workflow_run_id: id }, error);
     // A wake is not worth a second try: the run stands there as overdue, unless it has ended.
     for (const message of messages) {
       if (begins) message.retry({ delaySeconds: RETRY_SECS });

@@ -1,5 +1,6 @@
 import { WorkflowEntrypoint, type WorkflowEvent, type WorkflowStep } from "cloudflare:workers";
 import type { Env } from "../env.ts";
+import { logError } from "../log.ts";
 import { type Look, look } from "./advance.ts";
 import type { WorkflowPorts } from "./ports.ts";
 import { type RunnerParams, WAKE } from "./protocol.ts";
@@ -36,7 +37,7 @@ export const workflowRunner = (ports: WorkflowPorts) =>
         );
         return JSON.parse(seen) as Look;
       } catch (error) {
-        console.error(JSON.stringify({ event: "workflow_run_not_seen", workflow_run_id: id, error: String(error) }));
+        logError("workflow_run_not_seen", { workflow_run_id: id }, error);
         return { kind: "wait", ms: patienceMs, moved: false };
       }
     }

@@ -7,9 +7,10 @@ import { Play } from "./play.ts";
 import { type ItemSeed, PLAIN_ITEM, type ResultKind } from "./steps.ts";
 import { EPOCH, World } from "./world.ts";
 
+let logged: string[] = [];
 beforeAll(() => {
   vi.useFakeTimers({ toFake: ["Date"], now: EPOCH });
-  vi.spyOn(console, "error").mockImplementation(() => undefined);
+  vi.spyOn(console, "error").mockImplementation((line: string) => void logged.push(line));
 });
 afterAll(() => {
   vi.restoreAllMocks();
@@ -68,6 +69,28 @@ test.each(["refused", "landed", "stray"] as const)(
     await holdsInTheEnd(play);
   },
 );
+
+test("an outbox that lags a minute is told of at every sweep, and no more once it has caught up", async () => {
+  const play = await begun();
+  const alarms = async (): Promise<unknown[]> => {
+    logged = [];
+    await play.play({ do: "sweep" });
+    return logged.map((line) => JSON.parse(line)).filter(({ event }) => event === "outbox_lag");
+  };
+  await play.play({ do: "d1", mode: "refused" });
+  await work(play);
+  await play.play({ do: "pass", ms: 50_000 });
+  expect(await alarms()).toEqual([]);
+  await play.play({ do: "pass", ms: 60_000 });
+  const line = { level: "error", event: "outbox_lag", lane: expect.any(String), seconds: expect.any(Number) };
+  const [first] = (await alarms()) as { seconds: number }[];
+  expect(first).toEqual(line);
+  await play.play({ do: "pass", ms: 60_000 });
+  expect(await alarms()).toMatchObject([{ seconds: (first?.seconds ?? 0) + 60 }]);
+  await play.play({ do: "d1", mode: "fine" });
+  await play.play({ do: "pass", ms: 31_000 });
+  expect(await alarms()).toEqual([]);
+});
 
 test("a fallback that its batch's end forestalls is not waited for", async () => {
   const play = await begun();
