@@ -9,30 +9,62 @@ interface Sample {
   value: number;
 }
 
-const LINE = /^([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\})? (-?[0-9.e+-]+)$/;
+const NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
+const LABEL = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
+const LINE = /^([^\s{]+)(?:\{((?:[^"}]|"(?:[^"\\]|\\[\\n"])*")*)\})? (\S+)$/;
+const PAIR = /([^=,]+)="((?:[^"\\]|\\[\\n"])*)"(?:,|$)/y;
+const VALUE = /^([+-]?Inf|NaN|[+-]?\d+(\.\d+)?(e[+-]?\d+)?)$/;
+const SUFFIXES: Record<string, string[]> = { counter: [""], gauge: [""], histogram: ["_bucket", "_sum", "_count"] };
 
-/** Reads the text format, and refuses what Prometheus would. */
+function labelsOf(text: string): Record<string, string> {
+  const labels: Record<string, string> = {};
+  PAIR.lastIndex = 0;
+  while (PAIR.lastIndex < text.length) {
+    const [, name = "", value = ""] = PAIR.exec(text) ?? expect.fail(`labels: ${text}`);
+    expect(name).toMatch(LABEL);
+    expect(name.startsWith("__"), name).toBe(false);
+    expect(labels, text).not.toHaveProperty([name]);
+    labels[name] = value.replace(/\\(.)/g, (_, c: string) => (c === "n" ? "\n" : c));
+  }
+  return labels;
+}
+
+/**
+ * Reads the text format, and refuses what Prometheus would or `promtool check metrics` finds fault with: a metric without
+ * help, or in two places; a series twice; counters without `_total`, and others with it; a unit that is no base unit.
+ */
 function parsed(text: string): Sample[] {
-  const types = new Map<string, string>();
+  expect(text.endsWith("\n")).toBe(true);
   const seen = new Set<string>();
+  const series = new Set<string>();
   const samples: Sample[] = [];
-  let current = "";
-  for (const line of text.trimEnd().split("\n")) {
+  let current = { name: "", type: "" };
+  for (const line of text.slice(0, -1).split("\n")) {
     const [, kind, metric = "", rest = ""] = /^# (HELP|TYPE) (\S+) (.+)$/.exec(line) ?? [];
     if (kind === "HELP") {
+      expect(metric).toMatch(NAME);
       expect(seen.has(metric), `${metric} stands in one place`).toBe(false);
+      expect(metric).not.toMatch(/_(milliseconds|ms|minutes|hours|kilobytes|count|sum|bucket)$/);
       seen.add(metric);
-      current = metric;
-    } else if (kind === "TYPE") types.set(metric, rest);
-    else {
-      const [, name = "", labels = "", value = ""] = LINE.exec(line) ?? [];
-      expect(name, line).not.toBe("");
-      expect(name.replace(/_(bucket|sum|count)$/, ""), line).toBe(current);
-      if (types.get(current) === "counter") expect(current).toMatch(/_total$/);
-      const pairs = [...labels.matchAll(/([a-z_]+)="((?:[^"\\]|\\.)*)"/g)].map(([, k, v]) => [k, v]);
-      samples.push({ name, labels: Object.fromEntries(pairs), value: Number(value) });
+      current = { name: metric, type: "" };
+    } else if (kind === "TYPE") {
+      expect({ metric, type: current.type }).toEqual({ metric: current.name, type: "" });
+      expect(Object.keys(SUFFIXES)).toContain(rest);
+      current.type = rest;
+      expect(metric.endsWith("_total")).toBe(rest === "counter");
+    } else {
+      const [, name = "", labels = "", value = ""] = LINE.exec(line) ?? expect.fail(`no sample: ${line}`);
+      expect((SUFFIXES[current.type] ?? []).map((suffix) => current.name + suffix)).toContain(name);
+      expect(value).toMatch(VALUE);
+      const sample = { name, labels: labelsOf(labels), value: Number(value) };
+      expect("le" in sample.labels).toBe(name.endsWith("_bucket"));
+      const which = `${name} ${JSON.stringify(Object.entries(sample.labels).sort())}`;
+      expect(series.has(which), `${which} once`).toBe(false);
+      series.add(which);
+      samples.push(sample);
     }
   }
+  expect(samples.filter(({ name, value }) => name.endsWith("_total") && value < 0)).toEqual([]);
   return samples;
 }
 
