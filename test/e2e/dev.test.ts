@@ -27,8 +27,17 @@ afterEach(async () => {
 
 const noneLeft = (sluice: Sluice) => until(() => sluice.processes().length === 0);
 
+/** Kills one of its processes without a word, and waits until the others are gone too. */
+async function leavesNothingWithout(sluice: Sluice, victim: RegExp): Promise<void> {
+  const found = sluice.processes().find(({ command }) => victim.test(command) && !/^sh /.test(command));
+  expect(found, `${victim} among ${JSON.stringify(sluice.processes())}`).toBeDefined();
+  if (found) process.kill(found.pid, "SIGKILL");
+  await noneLeft(sluice);
+}
+
+/** A start is dear: each server is asked what can be asked of it before one of its processes is killed. */
 describe("npm run dev", () => {
-  test("says in one line where it is and with which key; started again it goes on where it was", async () => {
+  test("says in one line where it is and with which key; started again it goes on where it was; ends with its npm", async () => {
     const zoo = await startZoo();
     const first = await start();
     expect(first.output().trim().split("\n")).toHaveLength(1);
@@ -45,24 +54,20 @@ describe("npm run dev", () => {
     expect(await second.api.get("/v1/jobs/kept")).toMatchObject({ slug: "kept" });
     expect(await second.api.get(`/v1/runs/${id}`)).toMatchObject({ status: "completed", payload: { n: 1 } });
     await zoo.stop();
+    await leavesNothingWithout(second, /\bnpm\b/);
   });
 
-  test("takes ADMIN_TOKEN from the environment, and shows no secret in the list of processes", async () => {
+  test("takes ADMIN_TOKEN from the environment, and shows no secret in the list of processes; ends with its script", async () => {
     const adminToken = "an-admin-token-of-the-environment-0123456789";
     const sluice = await start({ env: { ADMIN_TOKEN: adminToken } });
     const response = await fetch(`${sluice.url}/v1/projects`, { headers: { authorization: `Bearer ${adminToken}` } });
     expect(response.status).toBe(200);
     expect(sluice.processes().map((p) => p.command)).not.toContainEqual(expect.stringContaining(adminToken));
+    await leavesNothingWithout(sluice, /src\/cli\/dev\.ts/);
   });
 
-  test("leaves no process behind, whichever of its processes is killed", async () => {
-    for (const victim of [/\bnpm\b/, /src\/cli\/dev\.ts/, /leave-with-parent/]) {
-      const sluice = await start();
-      const found = sluice.processes().find(({ command }) => victim.test(command) && !/^sh /.test(command));
-      expect(found, `${victim} among ${JSON.stringify(sluice.processes())}`).toBeDefined();
-      if (found) process.kill(found.pid, "SIGKILL");
-      await noneLeft(sluice);
-    }
+  test("leaves no process behind when its wrangler is killed", async () => {
+    await leavesNothingWithout(await start(), /leave-with-parent/);
   });
 
   test("names a port that is in use, and ends", async () => {
