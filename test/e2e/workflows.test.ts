@@ -46,7 +46,7 @@ test("workflows that completed runs start go on through kill -9: none lost, none
     await sweep(after);
     const all = await runsOf(after);
     return all.length >= SOURCES && all.every((run) => run.finished_at !== null) ? all : null;
-  });
+  }, 250);
   expect(runs.map((run) => run.status)).toEqual(Array(SOURCES).fill("completed"));
   expect(new Set(runs.map((run) => run.source_run_id)).size).toBe(SOURCES);
   const { data } = await until(async () => {
