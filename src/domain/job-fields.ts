@@ -104,7 +104,7 @@ const headersField = z
   );
 
 const secret = (what: string) =>
-  text(1, MAX_SECRET)
+  text(0, MAX_SECRET)
     .superRefine(refuseWeakSecret)
     .nullable()
     .describe(`${what} At least 8 characters, or base64 behind \`whsec_\`. Write-only, encrypted at rest.`);

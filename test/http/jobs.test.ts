@@ -467,6 +467,24 @@ describe("versions", () => {
   });
 });
 
+test("a cron whose lists overlap has a schedule as any other", async () => {
+  const job = await newJob(key, { cron: "1-5,3,*/30 0,0 * * mon,MON" });
+  const { status, body } = await ask("GET", `/v1/jobs/${job.id}/schedule?count=7`, { key });
+  expect([status, body.data.map((time: string) => time.slice(11, 16))]).toEqual([
+    200,
+    ["00:00", "00:01", "00:02", "00:03", "00:04", "00:05", "00:30"],
+  ]);
+});
+
+test("an empty secret is told what is wrong with it once", async () => {
+  for (const field of ["endpoint_signing_secret", "webhook_secret"]) {
+    const body = { name: "J", endpoint_url: "https://api.example.com/", [field]: "" };
+    const { status, body: answer } = await ask("POST", "/v1/jobs", { key, body });
+    const details = [{ path: field, message: "must have at least 8 characters" }];
+    expect([status, answer.error.details]).toEqual([422, details]);
+  }
+});
+
 test("health and schedule answer", async () => {
   const job = await newJob(key, { cron: "0 9 * * *", timezone: "Europe/Berlin" });
   const health = await get(`/v1/jobs/${job.id}/health`);
