@@ -22,7 +22,7 @@ export interface Surroundings {
 const OWN_PORT = /(?<=(?:127\.0\.0\.1:|listen\(|PORT \?\? |--port ))9\d\d\d\b/g;
 const PATIENCE_MS = 20_000;
 /** A block that waits for what never comes is ended. */
-const LONGEST_BLOCK_MS = 45_000;
+const LONGEST_BLOCK_MS = 90_000;
 
 interface Server {
   block: Block;

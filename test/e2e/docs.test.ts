@@ -21,8 +21,8 @@ let sluice: Sluice;
 
 beforeAll(async () => {
   rmSync(folder, { recursive: true, force: true });
-  sluice = await startSluice({ env: { ADMIN_TOKEN } });
   if (isBuildOld()) await run("npm", ["run", "build"], { cwd: root, env: scriptEnvironment({}) });
+  sluice = await startSluice({ env: { ADMIN_TOKEN } });
 });
 
 afterAll(async () => {
@@ -40,7 +40,7 @@ const sources = (): string[] =>
     .filter((file) => file.endsWith(".ts"))
     .map((file) => join(root, "src", file));
 
-test.concurrent("npm run demo shows the way of a real list to its end", { timeout: 60_000 }, async () => {
+test.concurrent("npm run demo shows the way of a real list to its end", { timeout: 120_000 }, async () => {
   // `npm ci && npm run demo`: the first half of it is how this test came to run.
   const { stdout } = await run("npm", ["run", "--silent", "demo"], { cwd: root, env: scriptEnvironment({}) });
   expect(stdout).toContain("] 100 %  7184/7184");
@@ -63,7 +63,7 @@ async function surroundings(page: Page) {
 }
 
 describe.concurrent("every block does what it says:", () => {
-  test.each(pages)("$path", { timeout: 60_000 }, async (page) => {
+  test.each(pages)("$path", { timeout: 120_000 }, async (page) => {
     const session = new Session(await surroundings(page));
     try {
       for (const block of page.blocks) await session.take(block);
@@ -99,7 +99,7 @@ test("what is not run says why, and is all there is", () => {
   }
 });
 
-test.concurrent("the examples in TypeScript are typed right", { timeout: 60_000 }, async () => {
+test.concurrent("the examples in TypeScript are typed right", { timeout: 120_000 }, async () => {
   const types = join(folder, "types");
   mkdirSync(types, { recursive: true });
   for (const { page, line, text } of all.filter(({ language }) => language === "ts")) {
