@@ -1,5 +1,7 @@
 import { SluiceError } from "../../client/client.ts";
 import { openItems } from "../item-file.ts";
+import type { Printer } from "../printer.ts";
+import { progressView } from "../progress-bar.ts";
 import { type Context, EXIT } from "./context.ts";
 import { watchBatch } from "./watch-batch.ts";
 
@@ -12,6 +14,37 @@ export interface BulkCommandOptions {
   idempotencyField?: string;
   concurrencyField?: string;
   maxConcurrency?: number;
+}
+
+const SAY_EVERY_MS = 2_000;
+
+/** How far the upload is: a bar by the file's bytes, or items now and then where nobody knows how many bytes come. */
+function uploadView(printer: Printer, file: { read: number; total: number | null }) {
+  const startedAt = performance.now();
+  const bar = progressView(process.stderr, "B");
+  let saidAt = startedAt;
+  let isDone = printer.isJson;
+  return {
+    show(items: number): void {
+      const now = performance.now();
+      if (isDone) return;
+      if (file.total !== null) {
+        bar.show({
+          done: file.read,
+          total: file.total,
+          counts: { "items sent": items },
+          elapsedMs: now - startedAt,
+        });
+      } else if (now - saidAt >= SAY_EVERY_MS) {
+        saidAt = now;
+        printer.note(`${items} items sent`);
+      }
+    },
+    end(): void {
+      if (!isDone && file.total !== null) bar.end();
+      isDone = true;
+    },
+  };
 }
 
 /** Uploads a file of items as one batch operation. A broken connection is mended; the same `--key` goes on after a crash. */
@@ -30,19 +63,15 @@ export async function bulkFile(
     concurrencyField: options.concurrencyField,
   });
   const key = options.key ?? crypto.randomUUID();
-  const { total } = file.progress;
-  const onProgress = ({ items }: { items: number }): void => {
-    const share =
-      total === null || total === 0 ? "" : ` (${Math.floor((100 * file.progress.read) / total)} % of the file)`;
-    if (!printer.isJson) printer.note(`${items} items sent${share}`);
-  };
+  const upload = uploadView(printer, file.progress);
   try {
     const result = await client.bulk(job, file.lines, {
       idempotencyKey: key,
       max_concurrency: options.maxConcurrency,
-      onProgress,
+      onProgress: ({ items }) => upload.show(items),
       signal,
     });
+    upload.end();
     printer.line(result, () => {
       const { batch_id, total: count, created, duplicates, rejected } = result;
       return `${batch_id}: ${count} items, ${created} runs, ${duplicates} duplicates, ${rejected} rejected`;
@@ -53,6 +82,7 @@ export async function bulkFile(
     if (options.watch) return await watchBatch(context, result.batch_id);
     return result.rejected > 0 ? EXIT.unsuccessful : EXIT.ok;
   } catch (error) {
+    upload.end();
     const isFinal = error instanceof SluiceError && error.status < 500;
     if (!isFinal) printer.note(`to go on from here, run it again with --key ${key}`);
     throw error;
