@@ -12,8 +12,10 @@ import { cost } from "./cost.ts";
 import { endToEnd, narrowPump } from "./end-to-end.ts";
 import { type Figure, renderFigures } from "./figure.ts";
 import { growth } from "./growth.ts";
+import { importing, listing } from "./imports.ts";
 import { latency } from "./latency.ts";
 import { allLimits, fullKey, slidingWindow } from "./limits.ts";
+import { parsing } from "./object-rows.ts";
 import { startTarget } from "./target.ts";
 import { watching } from "./watchers.ts";
 
@@ -29,6 +31,9 @@ const BENCHMARKS: Benchmark[] = [
   fullKey,
   changing,
   watching,
+  parsing,
+  listing,
+  importing,
 ];
 const NAMES = BENCHMARKS.flatMap((benchmark) => benchmark.names);
 
