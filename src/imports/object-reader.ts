@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type ReadingState, rowsFrom, stateAfter, tellFormat, transformFor } from "../domain/object-rows.ts";
 import { BrokenObject, type RowReader } from "../domain/row-reader.ts";
 import { compileTransform, type RowTransform } from "../domain/row-transform.ts";
@@ -17,6 +18,8 @@ export interface ObjectPart {
 /** More than this of white space before the first row is none of the formats. */
 const MAX_LEAD = 1024 * 1024;
 const NEWLINE = 0x0a;
+/** Unpacked bytes that are read in one go: whatever else goes on here has its turn in between, and cancels are heard. */
+const BYTES_A_TURN = 512 * 1024;
 
 /** Rows of one object: bytes, unpacked, cut and taken apart, as a stream. */
 export class ObjectReader {
@@ -35,6 +38,7 @@ export class ObjectReader {
   private passed = 0;
   /** Unpacked bytes to pass over before rows are read. */
   private toSkip = 0;
+  private takenInTurn = 0;
   private isEnded = false;
   /** The row at hand belongs to the next range. */
   private isBeyond = false;
@@ -80,6 +84,10 @@ export class ObjectReader {
    */
   async more(): Promise<boolean> {
     if (this.isEnded) return false;
+    if (this.takenInTurn >= BYTES_A_TURN) {
+      this.takenInTurn = 0;
+      await nextTurn();
+    }
     this.read ??= await this.begin();
     const part = await this.read();
     if (part === null) this.finish();
@@ -123,6 +131,7 @@ export class ObjectReader {
 
   private take(given: Uint8Array): void {
     let part = given;
+    this.takenInTurn += part.length;
     if (this.passLine) {
       const newline = part.indexOf(NEWLINE);
       this.passed += newline === -1 ? part.length : newline + 1;

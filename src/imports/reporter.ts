@@ -53,9 +53,11 @@ export class Reporter {
     this.ports = ports;
     this.pending = { rejects: [], sample: [], settled: [], current };
     this.lastAt = Date.now();
+    // Where the store keeps the reader waiting, what it knows by then is told all the same.
     this.timer = setInterval(() => {
-      if (Date.now() - this.lastAt >= BEAT_MS) this.tell(null, null).catch(() => undefined);
-    }, BEAT_MS);
+      const pause = this.hasNews ? REPORT_EVERY_MS : BEAT_MS;
+      if (Date.now() - this.lastAt >= pause) this.tell(null, null).catch(() => undefined);
+    }, REPORT_EVERY_MS);
   }
 
   /** What a finished step has brought. Steps come in order. */
@@ -70,6 +72,10 @@ export class Reporter {
 
   get isDue(): boolean {
     return Date.now() - this.lastAt >= REPORT_EVERY_MS || this.rejectChars > MAX_REJECT_CHARS;
+  }
+
+  private get hasNews(): boolean {
+    return this.pending.rejects.length + this.pending.settled.length > 0;
   }
 
   /** @throws Stopped. */

@@ -14,7 +14,7 @@ import { csv, ndjsonGz, type RowsObject } from "./object-rows.ts";
 
 /** By partition of 1,000 rows, and by row: a call for each. */
 const PARTITIONED_ROWS = 1_000_000;
-const SINGLE_ROWS = 100_000;
+const SINGLE_ROWS = 50_000;
 const ISOLATE_MIB = 128;
 
 interface Import {

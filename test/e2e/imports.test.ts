@@ -1,3 +1,5 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type EndpointZoo, start as startZoo } from "../fixtures/endpoint/server.ts";
@@ -107,4 +109,11 @@ test("the airports of a real bucket, every row once through kill -9 in the middl
   await finishedBatch(sluice, done.batch_id);
   const sent = rowsSent<{ id: number; icao: string | null }>();
   expect(sent.map((row) => row.id).sort((a, b) => a - b)).toEqual(airports.map((a) => a.id).sort((a, b) => a - b));
+
+  // Neither in what was printed or logged, nor in anything that is kept.
+  expect(sluice.output()).not.toContain(swift.keys.secret_access_key);
+  const kept = await readdir(sluice.stateDir, { recursive: true, withFileTypes: true });
+  const files = kept.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  expect(files.some((file) => file.endsWith(".log"))).toBe(true);
+  for (const file of files) expect((await readFile(file)).includes(swift.keys.secret_access_key), file).toBe(false);
 });
