@@ -43,6 +43,12 @@ export function csv(count: number): RowsObject {
 
 const PART = 64 * 1024;
 
+/** Of this process: what else the machine does is not measured. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 /** Parts as a store sends them. */
 function partsOf(body: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array> {
   let at = 0;
@@ -55,11 +61,11 @@ function partsOf(body: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array> {
   });
 }
 
-/** Rows a second as an import reads them: unpacked, cut, parsed, transformed. */
+/** Rows a CPU second as an import reads them: unpacked, cut, parsed, transformed. */
 async function readRows({ name, body, count }: RowsObject): Promise<number> {
   const source: Pick<ObjectSource, "open"> = { open: async () => partsOf(body) };
   const part = { key: name, etag: "", size: body.length, range: null };
-  const startedAt = performance.now();
+  const startedAt = cpuMs();
   const reader = new ObjectReader(source as ObjectSource, part, null, null);
   let rows = 0;
   do {
@@ -71,12 +77,12 @@ async function readRows({ name, body, count }: RowsObject): Promise<number> {
     }
   } while (await reader.more());
   if (rows !== count) throw new Error(`${rows} of ${count} rows were read`);
-  return (count * 1000) / (performance.now() - startedAt);
+  return (count * 1000) / (cpuMs() - startedAt);
 }
 
 /** The ceiling: `node:zlib` and `JSON.parse`, and nothing else. */
 async function parseBare({ body, count }: RowsObject): Promise<number> {
-  const startedAt = performance.now();
+  const startedAt = cpuMs();
   const gunzip = createGunzip({ chunkSize: 256 * 1024 });
   gunzip.end(body);
   const decoder = new TextDecoder();
@@ -93,10 +99,10 @@ async function parseBare({ body, count }: RowsObject): Promise<number> {
     rest = text.slice(at);
   }
   if (rows !== count) throw new Error(`${rows} of ${count} rows were parsed`);
-  return (count * 1000) / (performance.now() - startedAt);
+  return (count * 1000) / (cpuMs() - startedAt);
 }
 
-/** Rows a second of NDJSON.gz, read in this process, beside `node:zlib` + `JSON.parse`. */
+/** Rows a CPU second of NDJSON.gz, read in this process, beside `node:zlib` + `JSON.parse`. */
 export const parsing: Benchmark = {
   names: ["parse"],
   run: async (context) => {
@@ -112,7 +118,7 @@ export const parsing: Benchmark = {
       ours.push(await readRows(object));
     }
     return [
-      figure("parse", `${object.count.toLocaleString("en")} rows, NDJSON.gz`, "rows/s", ours, {
+      figure("parse", `${object.count.toLocaleString("en")} rows, NDJSON.gz`, "rows/CPU s", ours, {
         ceilings: bare,
         judge: (value, ceiling) => target("≥ 0.6 of zlib + JSON.parse", value >= 0.6 * ceiling),
       }),
