@@ -33,14 +33,14 @@ export function App() {
   seen.current.project = project ?? seen.current.project;
   return (
     <>
-      <div inert={isLapsed}>
-        <Frame key={seen.current.epoch} />
-      </div>
       {isLapsed && (
         <div class="veil">
           <SignIn />
         </div>
       )}
+      <div inert={isLapsed}>
+        <Frame key={seen.current.epoch} />
+      </div>
     </>
   );
 }

@@ -109,7 +109,7 @@ interface Line {
 }
 
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Line> {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
   let rest = "";
   let number = 0;
   const cut = function* (text: string, isLast: boolean): Generator<Line> {

@@ -28,7 +28,8 @@ export function Page({ title, tabTitle = title, crumb, sub, actions, children }:
             </a>
           )}
           <h1>{title}</h1>
-          {sub && <div class="page-sub">{sub}</div>}
+          {/* Its line is there before it is known. */}
+          {crumb && <div class="page-sub">{sub}</div>}
         </div>
         {actions && <div class="row">{actions}</div>}
       </header>

@@ -1,8 +1,9 @@
+import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
 import type { BatchItem, BatchOperation } from "../../client/client.ts";
 import { count } from "../format.ts";
 import { Listing } from "../parts/listing.tsx";
-import { Empty, Panel } from "../parts/panel.tsx";
+import { Empty, Loading, Panel } from "../parts/panel.tsx";
 import { Tabs } from "../parts/tabs.tsx";
 import { place } from "../place.ts";
 import { api, usePages } from "../polling.ts";
@@ -10,9 +11,11 @@ import { runColumns } from "./runs.tsx";
 
 const FAILED = ["failed", "timed_out", "crashed", "expired"] as const;
 const LIST_MS = 2000;
+const CATCH_UP_MS = 300;
+const CATCH_UP_TRIES = 20;
 
 /** Its items: what failed stands first, once something has. */
-export function BatchItems({ batch }: { batch: BatchOperation }) {
+export function BatchItems({ batch, about }: { batch: BatchOperation; about: ComponentChildren }) {
   const hasFailed = useRef(false);
   hasFailed.current ||= batch.failed_count > 0;
   const tabs = [
@@ -20,6 +23,7 @@ export function BatchItems({ batch }: { batch: BatchOperation }) {
     ["all", `All runs ${count(batch.created_count)}`],
     ["rejected", `Rejected ${count(batch.rejected_count)}`],
     ["duplicate", `Duplicates ${count(batch.duplicate_count)}`],
+    ["about", "About it"],
   ] as const;
   const first = hasFailed.current
     ? "failed"
@@ -30,30 +34,37 @@ export function BatchItems({ batch }: { batch: BatchOperation }) {
   return (
     <Panel title="Items">
       <Tabs names={tabs} shown={shown} />
-      {shown === "failed" || shown === "all" ? (
-        <Runs key={shown} batch={batch} isFailedOnly={shown === "failed"} />
-      ) : (
-        <Items key={shown} batch={batch} outcome={shown} />
-      )}
+      {(shown === "failed" || shown === "all") && <Runs key={shown} batch={batch} isFailedOnly={shown === "failed"} />}
+      {(shown === "rejected" || shown === "duplicate") && <Items key={shown} batch={batch} outcome={shown} />}
+      {shown === "about" && <div class="panel-body">{about}</div>}
     </Panel>
   );
 }
 
+/** The list follows a second later than the stream; at the end it is asked for until it has caught up. */
+async function settled<T extends { as_of: string }>(ask: () => Promise<T>, finishedAt: string | null): Promise<T> {
+  for (let n = 1; ; n++) {
+    const answer = await ask();
+    if (finishedAt === null || answer.as_of >= finishedAt || n === CATCH_UP_TRIES) return answer;
+    await new Promise((resolve) => setTimeout(resolve, CATCH_UP_MS));
+  }
+}
+
 function Runs({ batch, isFailedOnly }: { batch: BatchOperation; isFailedOnly: boolean }) {
+  const { id, finished_at } = batch;
+  const status = isFailedOnly ? FAILED : undefined;
   const load = (cursor: string | undefined) =>
-    api().call("GET /v1/runs", {
-      query: { batch_id: batch.id, cursor, limit: 50, status: isFailedOnly ? FAILED : undefined },
-    });
-  // Finished, it is asked for once more, and then stands still.
-  const isOver = batch.finished_at !== null;
-  const pages = usePages(`items ${batch.id} ${isFailedOnly} ${isOver}`, load, isOver ? null : LIST_MS);
+    settled(() => api().call("GET /v1/runs", { query: { batch_id: id, cursor, limit: 50, status } }), finished_at);
+  const expected = isFailedOnly ? batch.failed_count : batch.created_count;
+  const key = `items ${id} ${isFailedOnly} ${finished_at}`;
+  const pages = usePages(key, load, finished_at === null ? LIST_MS : null);
   return (
     <Listing
       label={isFailedOnly ? "Failed runs" : "Runs"}
       pages={pages}
       columns={runColumns({ isOfOneJob: true, isOfOneBatch: true })}
       keyOf={(run) => run.id}
-      empty={<Empty title={isFailedOnly ? "Nothing has failed" : "No runs yet"} />}
+      empty={expected > 0 ? <Loading /> : <Empty title={isFailedOnly ? "Nothing has failed" : "No runs yet"} />}
     />
   );
 }

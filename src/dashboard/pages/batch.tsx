@@ -41,14 +41,16 @@ export function BatchPage({ id }: { id: string }) {
       sub={
         <>
           <JobLink id={batch.job_id} />
-          <Status of={batch.status} />
-          <span class="live">{liveness(batch, isLive)}</span>
+          <span class="state-place">
+            <Status of={batch.status} />
+          </span>
+          <span>{liveness(batch, isLive)}</span>
         </>
       }
       actions={<Steering batch={batch} onChanged={() => setEpoch((n) => n + 1)} />}
     >
       <Figures batch={batch} />
-      <Panel title="Runs" aside={<strong class="number">{percent(batch.percent_complete)}</strong>}>
+      <Panel title="Runs" aside={<strong class="number share">{percent(batch.percent_complete)}</strong>}>
         <div class="panel-body">
           <Flow parts={parts} total={batch.created_count} label="Runs" />
           <Legend parts={parts} />
@@ -57,12 +59,8 @@ export function BatchPage({ id }: { id: string }) {
       <div role="status" aria-live="polite" class="hidden">
         {batch.finished_at !== null && `The batch has finished: ${batch.status.replaceAll("_", " ")}`}
       </div>
-      <BatchItems batch={batch} />
-      <Panel title="About it">
-        <div class="panel-body">
-          <Facts of={factsOf(batch)} />
-        </div>
-      </Panel>
+      {/* The last of the page: what grows pushes nothing down. */}
+      <BatchItems batch={batch} about={<Facts of={factsOf(batch)} />} />
     </Page>
   );
 }
@@ -116,6 +114,7 @@ function Steering({ batch, onChanged }: { batch: BatchOperation; onChanged: () =
     <>
       {isOver ? (
         <Action
+          key="retry"
           label="Retry failed"
           isPrimary={batch.failed_count > 0}
           isDisabled={!mayUse("jobs:trigger") || batch.failed_count === 0}
@@ -124,11 +123,24 @@ function Steering({ batch, onChanged }: { batch: BatchOperation; onChanged: () =
       ) : (
         <>
           {isPaused ? (
-            <Action label="Resume" isDisabled={!mayWrite} act={() => api().batches.resume(id)} onDone={onChanged} />
+            <Action
+              key="resume"
+              label="Resume"
+              isDisabled={!mayWrite}
+              act={() => api().batches.resume(id)}
+              onDone={onChanged}
+            />
           ) : (
-            <Action label="Pause" isDisabled={!mayWrite} act={() => api().batches.pause(id)} onDone={onChanged} />
+            <Action
+              key="pause"
+              label="Pause"
+              isDisabled={!mayWrite}
+              act={() => api().batches.pause(id)}
+              onDone={onChanged}
+            />
           )}
           <Action
+            key="cancel"
             label="Cancel"
             question="Cancel what waits?"
             isDisabled={!mayWrite || batch.status === "canceling"}
@@ -137,7 +149,8 @@ function Steering({ batch, onChanged }: { batch: BatchOperation; onChanged: () =
           />
         </>
       )}
-      <Action label="Download results" act={results} />
+      {/* Keys keep each button where it is, and its question with it. */}
+      <Action key="download" label="Download" act={results} />
     </>
   );
 }

@@ -148,26 +148,38 @@ function Steering({ of, onDone }: { of: Import; onDone: () => void }) {
       {isOver && of.status !== "canceled" && of.status !== "done" && (
         <Action
           {...common}
+          key="retry"
           label="Retry what failed"
           isPrimary
           act={() => api().call("POST /v1/imports/{id}/retry", { params })}
         />
       )}
       {!isOver && of.status === "paused" && (
-        <Action {...common} label="Resume" act={() => api().call("POST /v1/imports/{id}/resume", { params })} />
+        <Action
+          {...common}
+          key="resume"
+          label="Resume"
+          act={() => api().call("POST /v1/imports/{id}/resume", { params })}
+        />
       )}
       {!isOver && of.status !== "paused" && (
-        <Action {...common} label="Pause" act={() => api().call("POST /v1/imports/{id}/pause", { params })} />
+        <Action
+          {...common}
+          key="pause"
+          label="Pause"
+          act={() => api().call("POST /v1/imports/{id}/pause", { params })}
+        />
       )}
       {!isOver && (
         <Action
           {...common}
+          key="cancel"
           label="Cancel"
           question="Stop reading?"
           act={() => api().call("POST /v1/imports/{id}/cancel", { params })}
         />
       )}
-      <Action label="Download rejects" isDisabled={of.rows.rejected === 0} act={rejects} />
+      <Action key="rejects" label="Rejects" isDisabled={of.rows.rejected === 0} act={rejects} />
     </>
   );
 }

@@ -27,7 +27,7 @@ const TABS = [
   ["schedule", "Schedule"],
 ] as const;
 
-const JOB_MS = 5000;
+const JOB_MS = 3000;
 
 export function JobPage({ id }: { id: string }) {
   const job = usePolled(`job ${id}`, () => api().jobs.get(id), JOB_MS);
@@ -103,9 +103,21 @@ function Steering({ job, onDone }: { job: Job; onDone: () => void }) {
   return (
     <>
       {job.paused ? (
-        <Action label="Resume" act={() => api().jobs.resume(job.id)} onDone={onDone} isDisabled={!isAllowed} />
+        <Action
+          key="resume"
+          label="Resume"
+          act={() => api().jobs.resume(job.id)}
+          onDone={onDone}
+          isDisabled={!isAllowed}
+        />
       ) : (
-        <Action label="Pause" act={() => api().jobs.pause(job.id)} onDone={onDone} isDisabled={!isAllowed} />
+        <Action
+          key="pause"
+          label="Pause"
+          act={() => api().jobs.pause(job.id)}
+          onDone={onDone}
+          isDisabled={!isAllowed}
+        />
       )}
       <a class="button" href={hrefOf("jobs", job.id, { tab: "trigger" })}>
         Trigger…

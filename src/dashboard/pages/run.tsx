@@ -81,9 +81,10 @@ function Steering({ run, onDone }: { run: Run; onDone: () => void }) {
     const made = await api().runs.replay(run.id);
     goTo(hrefOf("runs", made.id));
   };
-  if (run.finished_at !== null) return <Action label="Run it again" act={replay} isDisabled={!isAllowed} />;
+  if (run.finished_at !== null) return <Action key="again" label="Run it again" act={replay} isDisabled={!isAllowed} />;
   return (
     <Action
+      key="cancel"
       label="Cancel"
       question="Cancel this run?"
       act={() => api().runs.cancel(run.id)}

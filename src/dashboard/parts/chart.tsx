@@ -79,7 +79,11 @@ function optionsOf(parent: HTMLElement, lines: Line[], unit: (value: number) => 
     scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
       { ...axis, values: "{HH}:{mm}:{ss}" as unknown as UPlot.Axis.Values, space: 80, size: 32 },
-      { ...axis, size: 84, values: (_, ticks) => ticks.map(unit) },
+      {
+        ...axis,
+        size: (_, ticks) => 20 + 7 * Math.max(0, ...(ticks ?? []).map((tick) => tick.length)),
+        values: (_, ticks) => ticks.map(unit),
+      },
     ],
     series: [
       {},
