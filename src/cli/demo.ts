@@ -122,14 +122,16 @@ function report(batch: Batch, { seen }: DemoEndpoint, elapsedMs: number): void {
 
 function howToLookFurther(stateDir: string, key: string, batchId: string): void {
   console.log(`
-Look further: start it again on the same state, and ask.
+Look further: start it again on the same state.
 
   STATE_DIR=${stateDir} npm run dev
 
-  export KEY=${key}
-  curl -H "Authorization: Bearer $KEY" http://127.0.0.1:8787/v1/batch-operations/${batchId}
-  curl -H "Authorization: Bearer $KEY" "http://127.0.0.1:8787/v1/runs?batch_id=${batchId}&status=failed&limit=10"
-  open http://127.0.0.1:8787/docs
+Open http://127.0.0.1:8787/#/batches/${batchId}, and sign in with the key
+${key}; or ask:
+
+  export SLUICE_URL=http://127.0.0.1:8787 SLUICE_KEY=${key}
+  node dist/sluice.js batch get ${batchId}
+  node dist/sluice.js batch results ${batchId} --status failed
 `);
 }
 
