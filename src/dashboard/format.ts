@@ -49,8 +49,8 @@ export function relative(at: string | null, now: number): string {
   if (at === null) return NONE;
   const ms = Date.parse(at) - now;
   if (Math.abs(ms) < SECOND) return "now";
-  const distance = coarse(Math.abs(ms));
-  return ms < 0 ? `${distance} ago` : `in ${distance}`;
+  // What is past needs no second unit; what is awaited does.
+  return ms < 0 ? `${coarse(-ms).replace(/^(\d+ \w+) .*/, "$1")} ago` : `in ${coarse(ms)}`;
 }
 
 export const between = (from: string | null, to: string | null): number | null =>

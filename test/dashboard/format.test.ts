@@ -40,6 +40,7 @@ describe("numbers as people read them", () => {
     const now = Date.parse(at);
     expect(relative(at, now + 400)).toBe("now");
     expect(relative(at, now + 9_900)).toBe("9 s ago");
+    expect(relative(at, now + 250_400)).toBe("4 min ago");
     expect(relative(at, now - 250_400)).toBe("in 4 min 10 s");
     expect(relative(null, now)).toBe("–");
     expect(coarse(400)).toBe("0 s");

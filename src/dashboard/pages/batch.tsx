@@ -41,9 +41,7 @@ export function BatchPage({ id }: { id: string }) {
       sub={
         <>
           <JobLink id={batch.job_id} />
-          <span class="state-place">
-            <Status of={batch.status} />
-          </span>
+          <Status of={batch.status} />
           <span>{liveness(batch, isLive)}</span>
         </>
       }

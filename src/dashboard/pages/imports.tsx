@@ -33,7 +33,7 @@ export function ImportsPage() {
           empty={
             <Empty title="No imports">
               <p>An import turns the objects of a bucket into runs of a job. The command line starts one:</p>
-              <pre>sluice import orders s3://bucket/folder/</pre>
+              <pre>sluice import create orders s3://bucket/folder/</pre>
             </Empty>
           }
         />

@@ -96,7 +96,7 @@ function NoJobs() {
   return (
     <Empty title="No jobs yet">
       <p>A job says which endpoint is called, and how fast. Make the first one with the command line or the API:</p>
-      <pre>{"sluice jobs create --name Orders --endpoint-url https://example.com/orders"}</pre>
+      <pre>{"sluice jobs create name=Orders endpoint_url=https://example.com/orders"}</pre>
       <p>
         The API is described at <a href="/docs">/docs</a>.
       </p>
