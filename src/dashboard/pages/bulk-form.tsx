@@ -1,4 +1,4 @@
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Job } from "../../client/client.ts";
 import { bytes, count, percent } from "../format.ts";
 import { BadFile, formatOf, type ItemFormat, itemsOf, previewOf, sizeInWords } from "../item-file.ts";
@@ -34,6 +34,21 @@ export function BulkForm({ job, isClosed }: { job: Job; isClosed: boolean }) {
   const [upload, setUpload] = useState<Upload>({ step: "idle" });
   const key = useRef(crypto.randomUUID());
   const stop = useRef<AbortController | null>(null);
+  const isLeft = useRef(false);
+  const isSending = upload.step === "sending";
+  useEffect(
+    () => () => {
+      isLeft.current = true;
+    },
+    [],
+  );
+  useEffect(() => {
+    if (!isSending) return;
+    // The browser asks before the tab is closed in the middle of it.
+    const hold = (event: Event): void => event.preventDefault();
+    addEventListener("beforeunload", hold);
+    return () => removeEventListener("beforeunload", hold);
+  }, [isSending]);
   const source = file ?? (text.trim() === "" ? null : new File([text], "pasted"));
 
   /** Whatever changes makes another batch of it. */
@@ -80,13 +95,13 @@ export function BulkForm({ job, isClosed }: { job: Job; isClosed: boolean }) {
           show();
         },
       });
-      goTo(hrefOf("batches", made.batch_id));
+      // Who went on to another page meanwhile is left there.
+      if (!isLeft.current) goTo(hrefOf("batches", made.batch_id));
     } catch (error) {
       setUpload({ step: "stopped", progress, why: wordsOf(error), mayGoOn: !(error instanceof BadFile) });
     }
   };
 
-  const isSending = upload.step === "sending";
   return (
     <Panel title="Many runs">
       <div class="panel-body stack">

@@ -33,7 +33,6 @@ function OneForm({ job, isClosed }: { job: Job; isClosed: boolean }) {
     setMade(null);
     const item = {
       payload: parsed(payload),
-      // One key a press: a lost answer makes no second run.
       idempotency_key: key || undefined,
       concurrency_key: concurrencyKey || undefined,
     };
