@@ -17,7 +17,7 @@ export async function createCredential(
   env: Env,
   caller: Caller,
   projectId: string,
-  wanted: { name: string; type: "aws s3"; details: S3Keys },
+  wanted: { name: string; type: "aws s3"; details: S3Keys; description?: string | null },
   id: string,
 ): Promise<Credential> {
   if (!(await selectProject(env.DB, projectId))) throw notFound("project");
@@ -31,6 +31,7 @@ export async function createCredential(
     secret_access_key: await sealFor(env, credentialAad(id, "secret_access_key"), secret_access_key),
     created_by: caller.actorId,
     created_at: timeOf(id),
+    description: wanted.description ?? null,
   };
   await store.insertCredential(env.DB, row);
   return row;

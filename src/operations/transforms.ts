@@ -17,6 +17,13 @@ function refuse(spec: TransformSpec, prefix = ""): void {
   if (problems.length > 0) throw invalid(problems);
 }
 
+/** What is said of a transform beside what it does. */
+export interface TransformNotes {
+  description?: string | null;
+  /** What a client means that names none; it takes this from the one that was. */
+  is_default?: boolean;
+}
+
 /**
  * @param id of the new transform; a repeat with the same id finds what the first one made.
  * @throws ApiError `validation_failed`; `conflict` for a taken name.
@@ -24,19 +31,22 @@ function refuse(spec: TransformSpec, prefix = ""): void {
 export async function createTransform(
   env: Env,
   projectId: string,
-  wanted: TransformSpec & { name: string },
+  wanted: TransformSpec & { name: string } & TransformNotes,
   id: string,
 ): Promise<Transform> {
   refuse(wanted);
   if (!(await selectProject(env.DB, projectId))) throw notFound("project");
   const at = timeOf(id);
-  const { name, type, settings } = wanted;
-  await store.insertTransform(env.DB, {
-    ...{ id, project_id: projectId, name, type, settings },
+  const { name, type, settings, description = null, is_default = false } = wanted;
+  const made: Transform = {
+    ...{ id, project_id: projectId, name, type, settings, description, is_default },
     ...{ created_at: at, updated_at: at },
-  });
-  const row = await store.selectTransform(env.DB, projectId, name);
-  if (row?.id === id) return row;
+  };
+  await store.insertTransform(env.DB, { ...made, is_default: false });
+  if ((await store.selectTransform(env.DB, projectId, name))?.id === id) {
+    if (is_default) await store.setDefaultTransform(env.DB, projectId, name, true);
+    return made;
+  }
   throw new ApiError("conflict", `name: ${name} is taken`, { details: [{ path: "name", message: "is taken" }] });
 }
 
@@ -66,14 +76,17 @@ export async function replaceTransform(
   env: Env,
   projectId: string,
   name: string,
-  wanted: TransformSpec,
+  wanted: TransformSpec & TransformNotes,
   now: number,
 ): Promise<Transform> {
   refuse(wanted);
-  const { type, settings } = wanted;
-  const row = await store.updateTransform(env.DB, projectId, name, { type, settings, updated_at: now });
+  const { type, settings, description, is_default } = wanted;
+  const change = { type, settings, updated_at: now, ...(description === undefined ? {} : { description }) };
+  const row = await store.updateTransform(env.DB, projectId, name, change);
   if (!row) throw notFound("transform");
-  return row;
+  if (is_default === undefined || is_default === row.is_default) return row;
+  await store.setDefaultTransform(env.DB, projectId, name, is_default);
+  return { ...row, is_default };
 }
 
 export async function deleteTransform(env: Env, projectId: string, name: string): Promise<void> {

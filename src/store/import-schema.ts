@@ -15,6 +15,7 @@ export const credentials = sqliteTable(
     secret_access_key: text().notNull(),
     created_by: text().notNull(),
     created_at: integer().notNull(),
+    description: text(),
   },
   (t) => [index("credentials_by_project").on(t.project_id, t.id)],
 );
@@ -29,6 +30,9 @@ export const transforms = sqliteTable(
     settings: text({ mode: "json" }).$type<TransformSettings>().notNull(),
     created_at: integer().notNull(),
     updated_at: integer().notNull(),
+    description: text(),
+    /** At most one of a project. */
+    is_default: integer({ mode: "boolean" }).notNull().default(false),
   },
   (t) => [
     uniqueIndex("transforms_by_name").on(t.project_id, t.name),

@@ -1,4 +1,4 @@
-import { and, desc, eq, lt } from "drizzle-orm";
+import { and, desc, eq, lt, ne } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { transforms } from "./import-schema.ts";
 
@@ -35,10 +35,25 @@ export async function updateTransform(
   db: D1Database,
   projectId: string,
   name: string,
-  change: Pick<TransformRow, "type" | "settings" | "updated_at">,
+  change: Pick<TransformRow, "type" | "settings" | "updated_at"> & Partial<Pick<TransformRow, "description">>,
 ): Promise<TransformRow | null> {
   const rows = await drizzle(db).update(transforms).set(change).where(named(projectId, name)).returning();
   return rows[0] ?? null;
+}
+
+/** Makes one, or none, what a client means that names no transform. */
+export async function setDefaultTransform(
+  db: D1Database,
+  projectId: string,
+  name: string,
+  isDefault: boolean,
+): Promise<void> {
+  const others = and(eq(transforms.project_id, projectId), ne(transforms.name, name), eq(transforms.is_default, true));
+  const set = drizzle(db).update(transforms);
+  await drizzle(db).batch([
+    set.set({ is_default: isDefault }).where(named(projectId, name)),
+    ...(isDefault ? [drizzle(db).update(transforms).set({ is_default: false }).where(others)] : []),
+  ]);
 }
 
 /** False where there is none of this name. */

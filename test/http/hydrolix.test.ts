@@ -1,6 +1,6 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, inject, test, vi } from "vitest";
 import { type ImportWorld, ndjson, newImportWorld, numbered } from "../imports/world.ts";
-import { type Answer, ask, askWith, newJob, newProject } from "./ask.ts";
+import { type Answer, ask, askWith, newJob, newProject, send } from "./ask.ts";
 
 /** Hydrolix's face (contract 11), asked as its command-line client asks. */
 
@@ -474,26 +474,109 @@ describe("what a config client asks", () => {
     expect([status, body.rows, body.errors.length]).toEqual([200, [{ n: 1 }], 1]);
   });
 
-  test("credentials are kept, listed without what they hold, and used", async () => {
+  test("the default transform is the one that was made so last", async () => {
+    const world = await newWorld();
+    const transforms = `/orgs/${world.org}/projects/${world.slug}/tables/${world.job.slug}/transforms`;
+    const make = (name: string, is_default: boolean) =>
+      world.use("POST", transforms, { name, description: `of ${name}`, type: "json", settings: { is_default } });
+    const shown = async () =>
+      (await world.use("GET", transforms)).body.map(
+        (row: { name: string; description: string; settings: { is_default: boolean } }) => [
+          row.name,
+          row.description,
+          row.settings.is_default,
+        ],
+      );
+    await make("a", false);
+    expect(await shown()).toEqual([["a", "of a", true]]);
+    await make("b", true);
+    await make("c", false);
+    expect(await shown()).toEqual([
+      ["c", "of c", false],
+      ["b", "of b", true],
+      ["a", "of a", false],
+    ]);
+    const { body } = await world.use("GET", `${transforms}/a`);
+    await world.use("PUT", `${transforms}/a`, { ...body, settings: { ...body.settings, is_default: true } });
+    expect(await shown()).toEqual([
+      ["c", "of c", false],
+      ["b", "of b", false],
+      ["a", "of a", true],
+    ]);
+  });
+
+  test("credentials are kept, listed without what they hold, and sign what is read", async () => {
     const world = await newWorld();
     const credentials = `/orgs/${world.org}/credentials`;
     const types = (await world.use("GET", `${credentials}/types/`)).body;
     expect(Object.keys(types["aws s3"].fields)).toEqual(["access_key_id", "secret_access_key"]);
-    const made = await world.use("POST", `${credentials}/`, {
-      name: "mine",
-      type: "aws s3",
-      details: { access_key_id: "AKIA1", secret_access_key: "very secret" },
-    });
-    expect(made.status).toBe(422);
-    const kept = await world.use("POST", `${credentials}/`, {
-      name: "mine",
-      type: "aws s3",
-      details: { access_key_id: "AKIA1", secret_access_key: "verysecret" },
-    });
-    expect(kept.status).toBe(201);
+    const keep = (secret_access_key: string) =>
+      world.use("POST", `${credentials}/`, {
+        name: "mine",
+        description: "of the logs",
+        type: "aws s3",
+        details: { access_key_id: "good", secret_access_key },
+      });
+    expect((await keep("with a space")).status).toBe(422);
+    const kept = await keep("correct-horse-battery-staple");
+    expect([kept.status, kept.body.description]).toEqual([201, "of the logs"]);
     const listed = (await world.use("GET", credentials)).body;
     expect(listed).toEqual([kept.body]);
-    expect(JSON.stringify(listed)).not.toMatch(/AKIA1|verysecret/);
+    expect(JSON.stringify(listed)).not.toMatch(/good|horse/);
+
+    const bucket = `hydrolix-${world.slug}`.slice(0, 63);
+    await (await fetch(`${inject("s3Url")}/${bucket}/a.ndjson`, { method: "PUT", body: ndjson(numbered(2)) })).text();
+    const signed = { url: `s3://${bucket}/`, endpoint: inject("s3Url"), region: "eu-central-1" };
+    const { body: job } = await world.create(
+      {},
+      { source: { table: world.table, settings: { ...signed, credential_id: kept.body.uuid } } },
+    );
+    expect((await world.done(job.uuid)).details.errors).toEqual([]);
+    const record = await world.get(job.uuid);
+    expect((await world.payloads(record)).flatMap((p) => p.rows)).toEqual(numbered(2));
+  });
+
+  /** What the client sends, byte for byte: a name is looked up in the list before every verb. */
+  test("a whole session of the command-line client", async () => {
+    const world = await newWorld();
+    await world.put("a.ndjson", ndjson(numbered(1)));
+    const org = `/config/v1/orgs/${world.org}`;
+    const bytes = async (method: string, path: string, body?: string, type = "application/json") => {
+      const headers = {
+        Authorization: `Bearer ${world.token}`,
+        Accept: "*/*",
+        ...(body ? { "Content-Type": type } : {}),
+      };
+      return send(new Request(`http://sluice.test${path}`, { method, headers, body: body ?? null }));
+    };
+    for (const path of ["/projects/", "/projects/", `/projects/${world.org}/tables`]) {
+      expect((await bytes("GET", `${org}${path}`)).status).toBe(200);
+    }
+    expect((await bytes("GET", `${org}/projects/${world.org}/tables/${world.job.id}/transforms`)).body).toEqual([]);
+    const ingest =
+      '{"name": "myjob", "description": "my job", "type": "batch_import", "settings": {"max_active_partitions": 576, ' +
+      '"max_rows_per_partition": 33554432, "max_minutes_per_partition": 15, "input_concurrency": 1, "input_aggregation": ' +
+      '1536000000, "max_files": 0, "dry_run": false, "regex_filter": "", "source": {"type": "batch", "subtype": "aws s3", ' +
+      `"transform": "", "table": "${world.table}", "settings": {"url": "${world.url}"}}}}`;
+    const made = await bytes("POST", `${org}/jobs/batch/`, ingest);
+    expect([made.status, made.body.name]).toEqual([201, "myjob"]);
+    const found = async () => {
+      const { status, body } = await bytes("GET", `${org}/jobs/batch/`);
+      expect(status).toBe(200);
+      return body.find((job: { name: string }) => job.name === "myjob");
+    };
+    const { uuid } = await found();
+    expect((await bytes("OPTIONS", `${org}/jobs/batch/`)).body.actions.POST.settings.type).toBe("nested object");
+    const changed = { ...(await found()), description: "other" };
+    expect((await bytes("PUT", `${org}/jobs/batch/${uuid}`, JSON.stringify(changed))).status).toBe(200);
+    await world.done(uuid);
+    expect((await found()).description).toBe("other");
+    expect((await bytes("POST", `${org}/jobs/batch/${uuid}/cancel`)).status).toBe(200);
+    expect((await bytes("POST", `${org}/jobs/batch/${uuid}/cancel`, "{}")).status).toBe(200);
+    expect((await bytes("POST", `${org}/jobs/batch/${uuid}/retry`)).status).toBe(409);
+    expect((await bytes("DELETE", `${org}/jobs/batch/${uuid}`)).status).toBe(204);
+    expect(await found()).toBeUndefined();
+    expect((await bytes("POST", `${org}/purgejobs/`)).status).toBe(200);
   });
 });
 

@@ -27,7 +27,7 @@ const body = strictObject({
   name,
   type,
   details,
-  description: z.string().max(0, "is not kept").nullish(),
+  description: z.string().max(2000).nullish(),
 }).openapi("HydrolixCreateCredential");
 
 const TYPES = {
@@ -107,7 +107,7 @@ const remove = createRoute({
 const toWire = (row: operations.Credential): z.infer<typeof credentialWire> => ({
   uuid: row.id,
   name: row.name,
-  description: "",
+  description: row.description ?? "",
   type: row.type,
   created: micros(row.created_at),
 });
@@ -125,7 +125,7 @@ export function registerCredentials(app: App): void {
   });
   app.openapi(create, async (c) => {
     const { id } = await orgOf(c, c.req.valid("param"));
-    const { description: _, ...wanted } = c.req.valid("json");
+    const wanted = c.req.valid("json");
     const row = await operations.createCredential(c.env, c.var.caller, id, wanted, c.var.creationId);
     return c.json(toWire(row), 201);
   });

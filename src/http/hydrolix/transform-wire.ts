@@ -30,7 +30,7 @@ export const transformWire = z
   .openapi("HydrolixTransform");
 
 /** Shown, and sent back by clients. */
-const SHOWN_ONLY = ["uuid", "url", "table", "created", "modified", "description"];
+const SHOWN_ONLY = ["uuid", "url", "table", "created", "modified"];
 /** Of Hydrolix's storage. */
 const STORAGE = ["index", "index_options", "resolution", "denullify", "limits", "elements"];
 
@@ -69,26 +69,39 @@ function settingsFrom(settings: Json): Json {
   };
 }
 
+const notes = z.object({
+  description: z.string().max(2000).nullish(),
+  settings: z.object({ is_default: z.boolean().nullish() }).nullish(),
+});
+
 /** @throws ApiError `validation_failed` that names every bad field, `prefix` before each. */
 export function wantedTransform(given: Json, prefix = "") {
   const parsed = createTransformBody.safeParse({
-    ...without(given, SHOWN_ONLY),
+    ...without(given, [...SHOWN_ONLY, "description"]),
     ...("settings" in given ? { settings: each(given.settings ?? {}, settingsFrom) } : {}),
   });
-  if (!parsed.success) {
-    throw invalid(detailsOf(parsed.error).map(({ path, message }) => ({ path: `${prefix}${path}`, message })));
+  const said = notes.safeParse(given);
+  const wrong = parsed.error ?? said.error;
+  if (wrong || !parsed.success || !said.success) {
+    const details = wrong ? detailsOf(wrong) : [];
+    throw invalid(details.map(({ path, message }) => ({ path: `${prefix}${path}`, message })));
   }
-  return { name: parsed.data.name, ...specOf(parsed.data) };
+  return {
+    name: parsed.data.name,
+    ...specOf(parsed.data),
+    description: said.data.description,
+    is_default: said.data.settings?.is_default ?? undefined,
+  };
 }
 
 /** @param isOnly the project has no other: a client that names none means it. */
 export const transformToWire = (row: Transform, tableId: string, isOnly: boolean): z.infer<typeof transformWire> => ({
   uuid: row.id,
   name: row.name,
-  description: "",
+  description: row.description ?? "",
   type: row.type,
   table: tableId,
-  settings: { ...row.settings, is_default: isOnly },
+  settings: { ...row.settings, is_default: row.is_default || isOnly },
   created: micros(row.created_at),
   modified: micros(row.updated_at),
 });

@@ -30,7 +30,7 @@ const list = createRoute({
   path: TRANSFORMS,
   tags,
   summary: "List transforms",
-  description: "Those of the project: every table has them. The only one is the default.",
+  description: "Those of the project: every table has them. The only one is the default, if none is.",
   ...secured("jobs:read"),
   request: ofTable,
   responses: { 200: json(z.array(transformWire), "Transforms"), ...hydrolixErrors() },
