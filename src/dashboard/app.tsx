@@ -10,6 +10,7 @@ import { RunsPage } from "./pages/runs.tsx";
 import { WebhooksPage } from "./pages/webhooks.tsx";
 import { WorkflowRunPage } from "./pages/workflow-run.tsx";
 import { WorkflowsPage } from "./pages/workflows.tsx";
+import { useScrolledTo } from "./parts/scrolled.ts";
 import { place } from "./place.ts";
 import { hrefOf, SECTIONS, type Section } from "./routing.ts";
 import { askWho, isReachable, notice, session, signOut } from "./session.ts";
@@ -58,6 +59,8 @@ function Frame() {
   const main = useRef<HTMLElement>(null);
   const { section, id } = place.value;
   const at = `${section}/${id}`;
+  const nav = useRef<HTMLElement>(null);
+  useScrolledTo(nav, '[aria-current="page"]', section);
   const before = useRef(at);
   useEffect(() => {
     if (before.current === at) return;
@@ -77,7 +80,7 @@ function Frame() {
           <a class="brand" href={hrefOf("jobs")}>
             <Logo /> Sluice
           </a>
-          <nav class="nav" aria-label="Main">
+          <nav ref={nav} class="nav" aria-label="Main">
             {SECTIONS.map((name) => (
               <a key={name} href={hrefOf(name)} aria-current={name === section ? "page" : undefined}>
                 {TITLES[name]}

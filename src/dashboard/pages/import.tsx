@@ -53,11 +53,7 @@ export function ImportPage({ id }: { id: string }) {
           hint={`${bytes(data.bytes.done)} of ${bytes(data.bytes.total)}`}
         />
         <Figure label="Files" value={count(data.files.total)} hint={`${count(data.files.done)} done`} />
-        <Figure
-          label="Rows read"
-          value={count(data.rows.read)}
-          hint={data.settings.dry_run ? "dry run" : "of them all"}
-        />
+        <Figure label="Rows read" value={count(data.rows.read)} hint={data.settings.dry_run ? "dry run" : "so far"} />
         <Figure label="Delivered" value={count(data.rows.delivered)} hint={`as ${data.delivery}s`} />
         <Figure
           label="Rejected"
@@ -65,13 +61,6 @@ export function ImportPage({ id }: { id: string }) {
           hint={`on error: ${data.on_error.replaceAll("_", " ")}`}
         />
       </div>
-      <Panel title="Files">
-        <div class="panel-body">
-          <Flow parts={parts} total={data.files.total} label="Files" />
-          <Legend parts={parts} />
-        </div>
-        <Files id={id} isOver={isEnded(data.status)} />
-      </Panel>
       {data.sample.length > 0 && (
         <Panel title={`The first ${plural(data.sample.length, "row")}, as they would be sent`}>
           <div class="panel-body">
@@ -83,6 +72,13 @@ export function ImportPage({ id }: { id: string }) {
         <div class="panel-body">
           <Facts of={factsOf(data)} />
         </div>
+      </Panel>
+      <Panel title="Files">
+        <div class="panel-body">
+          <Flow parts={parts} total={data.files.total} label="Files" />
+          <Legend parts={parts} />
+        </div>
+        <Files id={id} isOver={isEnded(data.status)} />
       </Panel>
     </Page>
   );
@@ -132,7 +128,7 @@ function Files({ id, isOver }: { id: string; isOver: boolean }) {
         { title: "Rows", width: "narrow", isNumber: true, cell: (file) => count(file.rows) },
         { title: "Rejects", width: "narrow", isNumber: true, cell: (file) => count(file.rejects) },
       ]}
-      empty={<Empty title="No files yet" />}
+      empty={<Empty title={isOver ? "No files" : "No files yet"} />}
     />
   );
 }

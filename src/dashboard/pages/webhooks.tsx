@@ -66,7 +66,7 @@ const columnsWith = (refresh: () => void): Column<Delivery>[] => [
   { title: "Made", width: "medium", cell: (d) => <When at={d.created_at} /> },
   {
     title: "Again",
-    width: "narrow",
+    width: "medium",
     cell: (d) => (
       <Action
         label="Retry"

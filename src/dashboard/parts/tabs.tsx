@@ -1,7 +1,11 @@
+import { useRef } from "preact/hooks";
 import { place, setQuery } from "../place.ts";
+import { useScrolledTo } from "./scrolled.ts";
 
 /** Parts of a page of which one is shown. Arrow keys go from one to the next. */
 export function Tabs({ names, shown }: { names: readonly (readonly [string, string])[]; shown: string }) {
+  const bar = useRef<HTMLDivElement>(null);
+  useScrolledTo(bar, '[aria-selected="true"]', shown);
   const choose = (id: string): void => setQuery({ tab: id === names[0]?.[0] ? null : id });
   const onKey = (event: KeyboardEvent): void => {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
@@ -13,7 +17,7 @@ export function Tabs({ names, shown }: { names: readonly (readonly [string, stri
     (event.currentTarget as HTMLElement).querySelector<HTMLElement>(`[data-tab="${next}"]`)?.focus();
   };
   return (
-    <div class="tabs" role="tablist" aria-label={`Parts of ${place.value.section}`} onKeyDown={onKey}>
+    <div ref={bar} class="tabs" role="tablist" aria-label={`Parts of ${place.value.section}`} onKeyDown={onKey}>
       {names.map(([id, title]) => (
         <button
           key={id}
