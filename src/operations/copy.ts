@@ -3,7 +3,8 @@ import type { Env } from "../env.ts";
 import { listBusyJobs } from "../store/busy-lanes.ts";
 
 const POLL_MS = 50;
-const POLLS = 60;
+/** A list waits so long for the copy, for however many jobs it asks. */
+const PATIENCE_MS = 3_000;
 
 /**
  * Waits until the copy in D1 has every change that a job's coordinator has made up to now: what is read from the copy must
@@ -12,25 +13,35 @@ const POLLS = 60;
  * @param until Unix milliseconds; only what changed up to then matters.
  * @returns false where the copy is seconds behind.
  */
-export async function copyHasCaughtUp(env: Env, jobId: string, until = Number.POSITIVE_INFINITY): Promise<boolean> {
-  const first = await hasSent(env, jobId, until);
+export function copyHasCaughtUp(env: Env, jobId: string, until = Number.POSITIVE_INFINITY): Promise<boolean> {
+  return hasCaughtUpBy(env, jobId, until, Date.now() + PATIENCE_MS);
+}
+
+async function hasCaughtUpBy(env: Env, jobId: string, until: number, deadline: number): Promise<boolean> {
+  const first = await hasSent(env, jobId, until, deadline);
   // A run that has ended meanwhile, before it was ever copied, leaves as of its end: by then it stood in nobody's way.
-  const last = first === "after a while" ? await hasSent(env, jobId, until) : first;
+  const last = first === "after a while" ? await hasSent(env, jobId, until, deadline) : first;
   return last !== "not yet";
 }
 
 /** Waits until everything is sent that was changed up to now: whether it was, and whether that took a while. */
-async function hasSent(env: Env, jobId: string, until: number): Promise<"already" | "after a while" | "not yet"> {
+async function hasSent(
+  env: Env,
+  jobId: string,
+  until: number,
+  deadline: number,
+): Promise<"already" | "after a while" | "not yet"> {
   const coordinator = coordinatorOf(env, jobId);
   let behind = await coordinator.behindSince();
   const mark = Math.min(behind.now, until);
-  let polls = 0;
-  for (; behind.since !== null && behind.since <= mark; polls++) {
-    if (polls === POLLS) return "not yet";
+  let hasWaited = false;
+  while (behind.since !== null && behind.since <= mark) {
+    if (Date.now() >= deadline) return "not yet";
+    hasWaited = true;
     await new Promise((resume) => setTimeout(resume, POLL_MS));
     behind = await coordinator.behindSince();
   }
-  return polls === 0 ? "already" : "after a while";
+  return hasWaited ? "after a while" : "already";
 }
 
 /** Jobs of a project that this isolate has changed something of lately; they may not be known as busy yet. */
@@ -53,14 +64,22 @@ const MAX_ASKED = 60;
 /** Six connections may be open at once in one invocation. */
 const PARALLEL = 6;
 
-/** The same for all jobs of a project that are at work: idle ones have nothing to tell, and are not woken. */
+/**
+ * The same for all jobs of a project that are at work: idle ones have nothing to tell, and are not woken. However many are
+ * behind, they are waited for together.
+ */
 export async function projectHasCaughtUp(env: Env, projectId: string, now: number): Promise<void> {
   const lately = [...changed].filter(([, c]) => c.projectId === projectId && c.at >= now - CHANGED_MS);
   const busy = await listBusyJobs(env.DB, projectId, MAX_ASKED);
-  const ids = [...new Set([...lately.map(([id]) => id).reverse(), ...busy])].slice(0, MAX_ASKED);
-  for (let i = 0; i < ids.length; i += PARALLEL) {
-    await Promise.all(ids.slice(i, i + PARALLEL).map((id) => copyHasCaughtUp(env, id)));
-  }
+  const ids = [...new Set([...lately.map(([id]) => id).reverse(), ...busy])].slice(0, MAX_ASKED).values();
+  const deadline = Date.now() + PATIENCE_MS;
+  const askInTurn = async (): Promise<void> => {
+    for (const id of ids) {
+      if (Date.now() >= deadline) return;
+      await hasCaughtUpBy(env, id, Number.POSITIVE_INFINITY, deadline);
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, askInTurn));
 }
 
 /** The copy is at most this far behind while D1 takes what it is sent. */
