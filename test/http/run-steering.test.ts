@@ -186,6 +186,27 @@ describe("replay", () => {
     expect(replayed.text).toContain(`"payload":${big},`);
   });
 
+  test("what is no id is refused by itself, and the others are done", async () => {
+    for (const [route, status, outcome] of [
+      ["bulk-replay", "failed", "replayed"],
+      ["bulk-cancel", null, "canceled"],
+    ] as const) {
+      const mine = await newJob(project.id);
+      const [good = ""] =
+        status === null ? await accept(mine, [{ payload: "1" }]) : await copyRuns(mine, [{ seq: 1, status }]);
+      const odd = ["x", "", `${good}0`, UNKNOWN_RUN(mine)];
+      const body = { run_ids: [...odd.slice(0, 2), good.toUpperCase(), ...odd.slice(2)] };
+      const answer = await call<{ data: Result[] }>(project.key, "POST", `/v1/runs/${route}`, body);
+      expect([answer.status, answer.body.data.map((r) => [r.id, r.outcome, r.error?.code])]).toEqual([
+        200,
+        body.run_ids.map((given) => {
+          const isGood = given === good.toUpperCase();
+          return isGood ? [good, outcome, undefined] : [given, "refused", "not_found"];
+        }),
+      ]);
+    }
+  });
+
   test("a batch's failed runs, or a job's of a status, as a new batch operation", async () => {
     const mine = await newJob(project.id);
     const batch = await newBatch(mine, [{ payload: "0" }]);
@@ -234,7 +255,8 @@ describe("bulk bodies", () => {
     const wrong: [string, unknown, string][] = [
       ["bulk-cancel", {}, "run_ids"],
       ["bulk-cancel", { run_ids: [] }, "run_ids"],
-      ["bulk-cancel", { run_ids: ["x"] }, "run_ids[0]"],
+      ["bulk-cancel", { run_ids: [id, 7] }, "run_ids[1]"],
+      ["bulk-replay", { run_ids: [null] }, "run_ids[0]"],
       ["bulk-cancel", { run_ids: [id, id] }, "run_ids[1]"],
       [
         "bulk-cancel",
