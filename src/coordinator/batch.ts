@@ -5,9 +5,9 @@ import {
   type Counts,
   type FailureThreshold,
   isFinished,
-  terminalCount,
   zeroCounts,
 } from "../domain/batch.ts";
+import { type PaceFacts, paceOf } from "../domain/batch-pace.ts";
 import { ledgerId } from "../domain/id.ts";
 import type { TriggeredBy } from "../domain/run.ts";
 import { markedVersion } from "../domain/version-mark.ts";
@@ -153,11 +153,13 @@ export function batchId(batch: Batch, config: JobConfig): string {
 }
 
 export function batchRecord(batch: Batch, config: JobConfig, now: number): BatchRecord {
-  const done = terminalCount(batch.counts);
-  const until = batch.finished_at ?? now;
-  const elapsed = batch.started_at === null ? 0 : until - batch.started_at;
-  const rate = done > 0 && elapsed > 0 ? (done * 1000) / elapsed : null;
-  const left = batch.created_count - done;
+  const pace: PaceFacts = {
+    counts: batch.counts,
+    created: batch.created_count,
+    startedAt: batch.started_at,
+    finishedAt: batch.finished_at,
+    isHeld: isHeld(batch),
+  };
   return {
     id: batchId(batch, config),
     project_id: config.project_id,
@@ -176,8 +178,7 @@ export function batchRecord(batch: Batch, config: JobConfig, now: number): Batch
     max_concurrency: batch.max_concurrency,
     failure_threshold: batch.failure_threshold,
     metadata: batch.metadata,
-    throughput_per_sec: rate === null ? null : Math.round(rate * 10) / 10,
-    eta_at: batch.finished_at === null && rate !== null && left > 0 ? Math.round(now + (left / rate) * 1000) : null,
+    ...paceOf(pace, now),
     retry_of: batch.retry_of,
     job_version: batch.job_version,
     ver: batch.ver,
