@@ -272,6 +272,7 @@ class SweepRun {
       const isOver = isEnough();
       await saveSweep(this.env, this.batchId, this.sweep, isOver ? 0 : Date.now() + CLAIM_MS);
       if (isOver) return false;
+      await turnOfOthers();
     }
   }
 
@@ -326,6 +327,12 @@ class SweepRun {
     }
   }
 }
+
+/**
+ * The local runtime is one thread, and looks for new requests only where nothing is left to do: page upon page would keep
+ * them all waiting until the last one.
+ */
+const turnOfOthers = (): Promise<void> => new Promise((resume) => setTimeout(resume, 1));
 
 async function* each(runs: readonly RunRecord[]): AsyncGenerator<RunRecord> {
   yield* runs;
