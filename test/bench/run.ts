@@ -16,6 +16,7 @@ import { importing, listing } from "./imports.ts";
 import { latency } from "./latency.ts";
 import { allLimits, fullKey, slidingWindow } from "./limits.ts";
 import { parsing } from "./object-rows.ts";
+import { steering } from "./steering.ts";
 import { startTarget } from "./target.ts";
 import { watching } from "./watchers.ts";
 
@@ -31,6 +32,7 @@ const BENCHMARKS: Benchmark[] = [
   fullKey,
   changing,
   watching,
+  steering,
   parsing,
   listing,
   importing,
