@@ -103,9 +103,16 @@ describe("create", () => {
     expect(invocations.map((i: { payload: string }) => i.payload)).toEqual(payloads);
   });
 
+  test("65,536 bytes of UTF-8 are a payload", async () => {
+    const payload = `"${"é".repeat(32_767)}"`;
+    const { status, body } = await world.batch("paused", [payload]);
+    expect(status).toBe(202);
+    expect((await get(body.batch_job_id)).body.invocations[0].payload).toBe(payload);
+  });
+
   test.each([
     ["not JSON", ["1", "{a}", "2", ""], {}, ["payloads[1]", "payloads[3]"]],
-    ["over 64 KB in bytes", ["1", `"${"é".repeat(32_768)}"`], {}, ["payloads[1]"]],
+    ["65,537 bytes", ["1", `"${"é".repeat(32_767)}a"`], {}, ["payloads[1]"]],
     ["no string", ["1", 2, null], {}, ["payloads[1]", "payloads[2]"]],
     ["too deep", ["[".repeat(65) + "]".repeat(65)], {}, ["payloads[0]"]],
     ["an empty list", [], {}, ["payloads"]],
@@ -176,13 +183,15 @@ describe("cancel", () => {
 
   test("while invocations run it is failed already, and they are counted", async () => {
     await world.action("slow", "/slow?ms=400", { max_concurrency: 1 });
-    const { body } = await world.batch("slow", ["1", "2", "3"]);
+    // So many that most of them wait, however late the cancel comes.
+    const payloads = Array.from({ length: 40 }, (_, i) => String(i));
+    const { body } = await world.batch("slow", payloads);
     const path = `/batch_jobs/${body.batch_job_id}`;
     await expect.poll(async () => (await world.send("GET", path)).body.status).toBe("running");
     expect((await world.send("PATCH", path, { status: "failed" })).body.status).toBe("failed");
     expect((await world.send("GET", path)).body.status).toBe("failed");
     const ended = await world.endOf(body.batch_job_id);
-    expect([ended.status, ended.succeeded_count + ended.failed_count]).toEqual(["failed", 3]);
+    expect([ended.status, ended.succeeded_count + ended.failed_count]).toEqual(["failed", 40]);
   });
 
   test.each([[{ status: "succeeded" }], [{ status: "canceled" }], [{}]])("%j is 400", async (change) => {
