@@ -35,6 +35,9 @@ const stubOf = (jobId: string) =>
 const socketsOf = (jobId: string): Promise<number> =>
   runInDurableObject(stubOf(jobId), (_, state) => state.getWebSockets().length);
 
+/** The object in memory, which another one follows after an eviction. */
+const objectOf = (jobId: string): Promise<JobCoordinator> => runInDurableObject(stubOf(jobId), (instance) => instance);
+
 /** A batch that has ended, with the id of its last event. */
 async function endedBatch(): Promise<{ id: string; lastId: string }> {
   const id = await bulk((await anyJob("/ok")).id, 3);
@@ -120,6 +123,44 @@ describe("the events of a batch operation", () => {
     expect(await socketsOf(job.id)).toBe(1);
     await stream.leave();
     await vi.waitFor(async () => expect(await socketsOf(job.id)).toBe(0));
+  });
+
+  test("a client that reads nothing holds nobody up, and leaves nothing behind when its connection is gone", async () => {
+    const job = await anyJob("/ok?ms=5", { max_concurrency: 2 });
+    await ask("POST", `/v1/jobs/${job.id}/pause`, { key });
+    const id = await bulk(job.id, 40);
+    const connection = new AbortController();
+    // It comes first, so its socket feeds the other one.
+    const deaf = await watch(key, events(id), {}, connection.signal);
+    expect(deaf.status).toBe(200);
+    const reader = await watch(key, events(id));
+    await ask("POST", `/v1/jobs/${job.id}/resume`, { key });
+    expectWhole(await reader.rest(), 40);
+
+    const idle = await anyJob("/ok");
+    await ask("POST", `/v1/jobs/${idle.id}/pause`, { key });
+    await watch(key, events(await bulk(idle.id, 1)), {}, connection.signal);
+    expect(await socketsOf(idle.id)).toBe(1);
+    connection.abort();
+    await vi.waitFor(async () => expect(await socketsOf(idle.id)).toBe(0));
+    // Whoever comes late to what it never read is told the end.
+    expect((await deaf.rest()).length).toBeLessThanOrEqual(2);
+    expect((await (await watch(key, events(id))).rest()).map((e) => e.data.status)).toEqual(["succeeded"]);
+  });
+
+  test("an idle stream is held by the Worker: the coordinator sleeps, and is heard when it wakes", async () => {
+    const job = await anyJob("/ok");
+    await ask("POST", `/v1/jobs/${job.id}/pause`, { key });
+    const id = await bulk(job.id, 3);
+    const stream = await watch(key, events(id));
+    expect((await stream.next())?.data.status).toBe("queued");
+    const before = await objectOf(job.id);
+    // Refused while anything pins the object: only hibernation leaves the sockets as they are.
+    await evictDurableObject(stubOf(job.id), { webSockets: "hibernate" });
+    expect(await socketsOf(job.id)).toBe(1);
+    expect(await objectOf(job.id)).not.toBe(before);
+    await ask("POST", `/v1/jobs/${job.id}/resume`, { key });
+    expect((await stream.rest()).at(-1)?.data.status).toBe("succeeded");
   });
 
   test.each(["hibernate", "close"] as const)(

@@ -25,8 +25,15 @@ export interface Stream {
 
 const app = createApp();
 
-export async function watch(key: string | null, path: string, headers: Record<string, string> = {}): Promise<Stream> {
+/** @param signal aborted: the client's connection is gone. */
+export async function watch(
+  key: string | null,
+  path: string,
+  headers: Record<string, string> = {},
+  signal?: AbortSignal,
+): Promise<Stream> {
   const request = new Request(`http://sluice.test${path}`, {
+    signal,
     headers: { ...(key === null ? {} : { Authorization: `Bearer ${key}` }), ...headers },
   });
   const response = await app.fetch(request, bindings, createExecutionContext());
