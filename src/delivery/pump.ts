@@ -60,7 +60,7 @@ const RESULT_WAIT_MS = 3;
 /** With nothing to do, work is waited for so long before the invocation ends. */
 const PATIENCE_MS = 400;
 /** A call that has begun is told after this long, so that `executing` is seen. */
-const START_WAIT_MS = 300;
+const START_WAIT_MS = 100;
 const BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 1_000;
 /** A run that could not be called through a fault of ours waits this long, or it would go round and round. */

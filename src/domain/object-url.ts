@@ -9,7 +9,8 @@ export interface ObjectPlace {
   isObject: boolean;
 }
 
-const S3_BUCKET = /^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/;
+/** What any store takes; whether its own does is for it to say. */
+const S3_BUCKET = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9])?$/;
 const BINDING = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
 const MAX_KEY_BYTES = 1024;
 const HINT = "must be s3://bucket, s3://bucket/directory/, s3://bucket/key or r2://BINDING/prefix";

@@ -234,8 +234,12 @@ export function compileSchema(source: unknown): PayloadCheck {
     }
     steps.left = MAX_REF_STEPS;
     try {
-      const result = onRe2(reading.patterns, () => validate(payload, schema, "2020-12", counted));
-      return result.valid ? [] : result.errors.length === 0 ? [NOT_FITTING] : leaves(result.errors);
+      const judge = (stopsAtFirst: boolean) => validate(payload, schema, "2020-12", counted, stopsAtFirst);
+      const { valid, errors } = onRe2(reading.patterns, () => {
+        const result = judge(true);
+        return result.valid || !isSmall(payload) ? result : judge(false);
+      });
+      return valid ? [] : errors.length === 0 ? [NOT_FITTING] : leaves(errors);
     } catch (error) {
       // RangeError is the stack's end: the same endless recursion, met earlier.
       if (error instanceof TooCostly || error instanceof RangeError) return [TOO_COSTLY];
@@ -281,6 +285,16 @@ function onRe2<T>(patterns: Map<string, RE2JS>, work: () => T): T {
   }
 }
 
+/** Payloads of so many values have everything named that is wrong; of larger ones it could be millions. */
+const MAX_NAMED_VALUES = 1000;
+
+function isSmall(payload: unknown): boolean {
+  let left = MAX_NAMED_VALUES;
+  const count = (value: unknown): boolean =>
+    --left >= 0 && (typeof value !== "object" || value === null || Object.values(value).every(count));
+  return count(payload);
+}
+
 function hasLongArray(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   if (Array.isArray(value) && value.length > MAX_UNIQUE_ITEMS) return true;
@@ -295,10 +309,14 @@ const WRAPPERS = new Set([
 
 function leaves(errors: { keyword: string; instanceLocation: string; error: string }[]): ErrorDetail[] {
   const own = errors.filter((e) => !WRAPPERS.has(e.keyword));
-  return (own.length > 0 ? own : errors).slice(0, MAX_REPORTED).map((e) => ({
-    path: pathOf(e.instanceLocation),
-    message: e.keyword === "false" ? "is not allowed" : e.error.slice(0, 200),
-  }));
+  return (own.length > 0 ? own : errors).slice(0, MAX_REPORTED).map((e) => {
+    const [, missing] = e.keyword === "required" ? (/ required property "(.*)"\.$/s.exec(e.error) ?? []) : [];
+    if (missing !== undefined) return { path: `${pathOf(e.instanceLocation)}.${missing}`, message: "is required" };
+    return {
+      path: pathOf(e.instanceLocation),
+      message: e.keyword === "false" ? "is not allowed" : e.error.slice(0, 200),
+    };
+  });
 }
 
 /** `#/a/0/b~1c` → `payload.a.0.b/c`. */

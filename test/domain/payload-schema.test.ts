@@ -124,11 +124,20 @@ describe("a payload", () => {
       additionalProperties: false,
     });
     expect(check({ list: ["a", "b"] })).toEqual([
-      { path: "payload", message: 'Instance does not have required property "id".' },
-      { path: "payload", message: 'Instance does not have required property "name".' },
+      { path: "payload.id", message: "is required" },
+      { path: "payload.name", message: "is required" },
       { path: "payload.list.1", message: "String does not match pattern." },
     ]);
     expect(check({ id: 1, name: "a" })).toEqual([{ path: "payload.name", message: "is not allowed" }]);
+  });
+
+  test("has every bad field named, of a large one the first", () => {
+    const check = compileSchema({
+      properties: { id: { type: "integer" }, n: { type: "string" }, o: { properties: { z: { const: 1 } } } },
+    });
+    const paths = (payload: unknown) => check(payload).map((detail) => detail.path);
+    expect(paths({ id: "x", n: 5, o: { z: 2 } })).toEqual(["payload.id", "payload.n", "payload.o.z"]);
+    expect(paths({ id: "x", n: 5, rest: Array.from({ length: 2_000 }, () => 0) })).toEqual(["payload.id"]);
   });
 });
 

@@ -150,7 +150,7 @@ describe("a batch job", () => {
         job_id: expect.any(String),
         duration_ms: 0,
         effective_settings: { ...settings, max_rows_per_partition: 100_000 },
-        status_detail: { tasks: { LIST: { READY: 1 } }, estimated: true, percent_complete: 0 },
+        status_detail: { tasks: { LIST: { READY: 1 }, INDEX: {} }, estimated: true, percent_complete: 0 },
       },
     });
     const done = await world.done(created.body.uuid);

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import type { ImportRecord, ImportSettings, ImportStatus, TaskCounts } from "../../domain/import.ts";
+import type { ImportRecord, ImportSettings, ImportStatus } from "../../domain/import.ts";
 import { text } from "../../domain/job-fields.ts";
 import { strictObject } from "../../domain/strict.ts";
 import type { IngestJob } from "../../operations/ingest-jobs.ts";
@@ -156,7 +156,7 @@ export const jobWire = z
       duration_ms: number(),
       effective_settings: shownSettings.openapi({ description: "The values in force." }),
       status_detail: z.object({
-        tasks: z.object({ LIST: tasks, INDEX: tasks.optional() }),
+        tasks: z.object({ LIST: tasks, INDEX: tasks }),
         estimated: z.boolean(),
         percent_complete: z.number(),
       }),
@@ -208,7 +208,7 @@ export function jobToWire({ row, record }: IngestJob, now: number): z.infer<type
       duration_ms: record.started_at === null ? 0 : (record.finished_at ?? now) - record.started_at,
       effective_settings: shownCounts(record.effective_settings),
       status_detail: {
-        tasks: { LIST: record.tasks.LIST as Record<string, number>, ...indexOf(record.tasks.INDEX) },
+        tasks: record.tasks as Record<"LIST" | "INDEX", Record<string, number>>,
         estimated: record.tasks.LIST.DONE === undefined,
         percent_complete: record.percent_complete,
       },
@@ -217,9 +217,6 @@ export function jobToWire({ row, record }: IngestJob, now: number): z.infer<type
 }
 
 const shownCounts = (settings: ImportSettings): ImportSettings => ({ ...settings });
-
-const indexOf = (counts: TaskCounts) =>
-  Object.keys(counts).length === 0 ? {} : { INDEX: counts as Record<string, number> };
 
 /** This face knows no warnings and no counts of files and rows: nothing is left out in silence. */
 function troublesOf({ errors, warnings, rows, files, status }: ImportRecord): string[] {
