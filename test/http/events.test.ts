@@ -155,7 +155,7 @@ describe("the events of a batch operation", () => {
     const stream = await watch(key, events(id));
     expect((await stream.next())?.data.status).toBe("queued");
     const before = await objectOf(job.id);
-    // Refused while anything pins the object: only hibernation leaves the sockets as they are.
+    // Sockets that the object had to stay in memory for would not outlive it.
     await evictDurableObject(stubOf(job.id), { webSockets: "hibernate" });
     expect(await socketsOf(job.id)).toBe(1);
     expect(await objectOf(job.id)).not.toBe(before);
