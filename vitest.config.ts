@@ -7,6 +7,8 @@ export default defineConfig(async () => {
   const migrations = await readD1Migrations("./migrations");
   return {
     test: {
+      // Files wait more than they compute: with one worker, the default of two cores, CI would take twice as long.
+      maxWorkers: 2,
       // The counts that .ci/run adds up.
       reporters: process.env.CI ? ["default", "json"] : ["default"],
       outputFile: { json: "test-results/vitest.json" },
@@ -76,7 +78,6 @@ export default defineConfig(async () => {
             include: ["test/e2e/**/*.test.ts"],
             testTimeout: 180_000,
             hookTimeout: 120_000,
-            fileParallelism: false,
             // After the others: these start whole servers and kill them.
             sequence: { groupOrder: 1 },
           },

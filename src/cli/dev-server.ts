@@ -8,6 +8,7 @@ import { type LocalWorker, startLocalWorker } from "./local-worker.ts";
 import { applyMigrations } from "./migrations.ts";
 import { freePort, isFree } from "./port.ts";
 import { openStateDir, readText, type StateDir, writeSecret } from "./state-dir.ts";
+import { lockStateDir } from "./state-lock.ts";
 
 export interface DevOptions {
   /** 0: any free port. */
@@ -60,12 +61,14 @@ export class PortInUse extends Error {
 /**
  * Migrations, the Worker, its cron minutes, a project and a key.
  *
- * @throws PortInUse; Error with wrangler's log where the Worker does not start.
+ * @throws PortInUse; StateDirInUse; Error with wrangler's log where the Worker does not start.
  */
 export async function startDevServer(options: DevOptions): Promise<DevServer> {
   const port = options.port === 0 ? await freePort() : options.port;
   if (!(await isFree(port))) throw new PortInUse(port);
-  const state = openStateDir(resolve(options.stateDir), options.adminToken);
+  const stateDir = resolve(options.stateDir);
+  await lockStateDir(stateDir);
+  const state = openStateDir(stateDir, options.adminToken);
   await ensureDashboard(root);
   await applyMigrations(root, state, options.signal);
   const worker = await startLocalWorker({ root, port, state, vars: variables(state), signal: options.signal });

@@ -66,22 +66,30 @@ describe("npm run dev", () => {
     await leavesNothingWithout(sluice, /src\/cli\/dev\.ts/);
   });
 
-  test("leaves no process behind when its wrangler is killed", async () => {
-    await leavesNothingWithout(await start(), /leave-with-parent/);
+  test("keeps its folder to itself; leaves no process behind when its wrangler is killed", async () => {
+    const first = await start();
+    const { stateDir } = first;
+    expect(await failedStart({ PORT: "0", STATE_DIR: stateDir })).toContain(`${stateDir} is in use`);
+    await leavesNothingWithout(first, /leave-with-parent/);
   });
 
   test("names a port that is in use, and ends", async () => {
     const squatter = createServer().listen(0, "127.0.0.1");
     await once(squatter, "listening");
     const { port } = squatter.address() as { port: number };
-    const env = scriptEnvironment({ PORT: String(port), STATE_DIR: await newStateDir() });
-    const { code, stderr } = await new Promise<{ code: unknown; stderr: string }>((resolve) => {
-      execFile("npm", ["run", "--silent", "dev"], { cwd: root, env }, (error, _stdout, stderr) =>
-        resolve({ code: error?.code ?? 0, stderr }),
-      );
-    });
+    const said = await failedStart({ PORT: String(port), STATE_DIR: await newStateDir() });
     squatter.close();
-    expect(code).toBe(1);
-    expect(stderr).toContain(`port ${port} is in use`);
+    expect(said).toContain(`port ${port} is in use`);
   });
 });
+
+/** What `npm run dev` says that does not start. */
+async function failedStart(env: Record<string, string>): Promise<string> {
+  const { code, stderr } = await new Promise<{ code: unknown; stderr: string }>((resolve) => {
+    execFile("npm", ["run", "--silent", "dev"], { cwd: root, env: scriptEnvironment(env) }, (error, _stdout, stderr) =>
+      resolve({ code: error?.code ?? 0, stderr }),
+    );
+  });
+  expect(code).toBe(1);
+  return stderr;
+}
