@@ -442,7 +442,7 @@ describe("versions", () => {
       job_version: 1,
       job_version_id: job.version_id,
     });
-    expect(paths(await trigger({ payload: { new: 1 }, version: 1 }))).toEqual(["payload"]);
+    expect(paths(await trigger({ payload: { new: 1 }, version: 1 }))).toEqual(["payload.old"]);
     const dry = await trigger({ payload: { old: 1 }, version: 1, dry_run: true });
     expect(dry.body).toMatchObject({ outcome: "created", job_version: 1 });
     expect((await trigger({ payload: { new: 1 }, dry_run: true })).body.job_version).toBe(2);
