@@ -154,8 +154,10 @@ describe("a finished batch", () => {
 describe("retry-failed", () => {
   test("makes a new batch of what failed, and tells what it is a retry of", async () => {
     const job = await anyJob("/flaky?fail=1&status=500");
+    await ask("POST", `/v1/jobs/${job.id}/pause`, { key });
     const id = await bulk(job.id, numbered(3));
     expect(refusal(await steer(id, "retry-failed"))).toEqual([409, "conflict", "false"]);
+    await ask("POST", `/v1/jobs/${job.id}/resume`, { key });
     const first = await finished(id);
     expect(first).toMatchObject({ status: "failed", failed_count: 3, retry_of: null });
     const retry = await steer(id, "retry-failed");
