@@ -111,7 +111,8 @@ export class Session {
       "set -euo pipefail; exec 2>&1",
       `[ ! -f ${kept} ] || . ${kept}`,
       "set -a",
-      'curl() { command curl --silent --show-error --fail-with-body "$@"; }',
+      // The local runtime loses a connection between its own processes now and then, and says 500 before the Worker has heard.
+      'curl() { command curl --silent --show-error --fail-with-body --retry 2 --retry-delay 1 "$@"; }',
       text,
       `{ export -p; declare -f; } > ${kept}`,
     ].join("\n");
