@@ -1,7 +1,7 @@
 import { ApiError, invalid, notFound } from "../domain/error.ts";
 import { timeOf } from "../domain/id.ts";
 import { beyond, type Scope } from "../domain/scope.ts";
-import { isSessionToken, openSession, SESSION_MS, signSession } from "../domain/session-token.ts";
+import { isSessionToken, openSession } from "../domain/session-token.ts";
 import type { Env } from "../env.ts";
 import {
   type ApiKeyRow,
@@ -75,23 +75,10 @@ async function keyById(env: Env, id: string, now: number): Promise<ApiKey | null
   return row;
 }
 
-/**
- * A token that stands for an API key of a project for an hour, or for as long as the key is valid.
- *
- * @throws ApiError `authentication_required`.
- */
-export async function openSessionFor(
-  env: Env,
-  key: string,
-  isProject: (projectId: string) => Promise<boolean>,
-  now: number,
-): Promise<{ token: string; projectId: string }> {
+/** The key, where it is valid now; null for any other text. */
+export async function validKey(env: Env, key: string, now: number): Promise<ApiKey | null> {
   const row = KEY.test(key) ? await keyByHash(env, await sha256Hex(key), now) : null;
-  if (!row || isDead(row, now) || !(await isProject(row.project_id))) {
-    throw new ApiError("authentication_required", "the user name or the password is not valid");
-  }
-  const session = { keyId: row.id, expiresAt: now + SESSION_MS };
-  return { token: await withKeys(env, (keys) => signSession(keys, session)), projectId: row.project_id };
+  return row && !isDead(row, now) ? row : null;
 }
 
 async function keyByHash(env: Env, hash: string, now: number): Promise<ApiKey | null> {

@@ -103,7 +103,8 @@ export async function changeIngestJob(
   const settings = Object.entries(change.settings ?? {}).filter(
     ([name, value]) => record.spec.settings[name as keyof ImportSettings] !== value,
   );
-  refuseFixed(settings.map(([name]) => name));
+  const isAmendable = (name: string) => (AMENDABLE_SETTINGS as readonly string[]).includes(name);
+  refuseFixed(settings.flatMap(([name]) => (isAmendable(name) ? [] : [`settings.${name}`])));
   const next = {
     ...row,
     name: change.name ?? row.name,
@@ -121,10 +122,12 @@ export async function changeIngestJob(
   return { row: next, record: answer.record };
 }
 
-function refuseFixed(names: string[]): void {
-  const details: ErrorDetail[] = names
-    .filter((name) => !(AMENDABLE_SETTINGS as readonly string[]).includes(name))
-    .map((name) => ({ path: `settings.${name}`, message: "cannot be changed once a job has begun; make another job" }));
+/** @throws ApiError `conflict` that names every field which may not be changed any more. */
+export function refuseFixed(paths: string[]): void {
+  const details: ErrorDetail[] = paths.map((path) => ({
+    path,
+    message: "cannot be changed once a job has begun; make another job",
+  }));
   if (details[0]) throw new ApiError("conflict", `${details[0].path}: ${details[0].message}`, { details });
 }
 

@@ -1,9 +1,12 @@
+import { ApiError } from "../domain/error.ts";
+import { SESSION_MS, signSession } from "../domain/session-token.ts";
 import type { Env } from "../env.ts";
 import { type ProjectRow, selectProject } from "../store/projects.ts";
-import { openSessionFor } from "./api-keys.ts";
+import { validKey } from "./api-keys.ts";
+import { withKeys } from "./sealing.ts";
 
 /**
- * A session for an API key and the slug of its project.
+ * A session for an API key and the slug of its project: for an hour, or for as long as the key is valid.
  *
  * @throws ApiError `authentication_required` where they do not fit, without saying which.
  */
@@ -13,12 +16,11 @@ export async function logIn(
   key: string,
   now: number,
 ): Promise<{ token: string; project: ProjectRow }> {
-  let project: ProjectRow | null = null;
-  const isProject = async (id: string): Promise<boolean> => {
-    project = await selectProject(env.DB, id);
-    return project?.slug === slug;
-  };
-  const { token } = await openSessionFor(env, key, isProject, now);
-  if (project === null) throw new Error("a session was opened for no project");
-  return { token, project };
+  const row = await validKey(env, key, now);
+  const project = row && (await selectProject(env.DB, row.project_id));
+  if (project?.slug !== slug || row === null) {
+    throw new ApiError("authentication_required", "the user name or the password is not valid");
+  }
+  const session = { keyId: row.id, expiresAt: now + SESSION_MS };
+  return { token: await withKeys(env, (keys) => signSession(keys, session)), project };
 }

@@ -224,13 +224,11 @@ function refuseOther({ row, record: { spec } }: operations.IngestJob, { settings
       value ?? "",
     ]),
   ];
-  const details = given
-    .filter(([, wanted, present]) => wanted !== undefined && wanted !== present)
-    .map(([name]) => ({
-      path: `settings.${name}`,
-      message: "cannot be changed once a job has begun; make another job",
-    }));
-  if (details[0]) throw new ApiError("conflict", `${details[0].path}: ${details[0].message}`, { details });
+  operations.refuseFixed(
+    given.flatMap(([name, wanted, present]) =>
+      wanted === undefined || wanted === present ? [] : [`settings.${name}`],
+    ),
+  );
 }
 
 export function registerJobs(app: App): void {
