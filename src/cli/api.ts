@@ -16,16 +16,6 @@ export interface Api {
   send<T>(path: string, body: BodyInit, contentType: string): Promise<T>;
 }
 
-/** How often a read is asked for. */
-const TRIES = 3;
-
-/**
- * What the local runtime answers, before the Worker has heard of a request, where a connection between its own processes was
- * given up at that moment.
- */
-const isLost = (response: Response, text: string): boolean =>
-  response.status === 500 && text.startsWith("Error: Network connection lost");
-
 /** JSON over HTTP with a bearer token. Every method throws `ApiFailure` where the answer is no success. */
 export function createApi(url: string, token: string): Api {
   async function request<T>(
@@ -37,12 +27,8 @@ export function createApi(url: string, token: string): Api {
     const headers: Record<string, string> = { authorization: `Bearer ${token}` };
     if (body !== undefined) headers["content-type"] = contentType;
     const init: RequestInit & { duplex?: "half" } = { method, headers, body, duplex: "half" };
-    let response = await fetch(url + path, init);
-    let text = await response.text();
-    for (let tries = 1; method === "GET" && tries < TRIES && isLost(response, text); tries++) {
-      response = await fetch(url + path, init);
-      text = await response.text();
-    }
+    const response = await fetch(url + path, init);
+    const text = await response.text();
     if (!response.ok) throw new ApiFailure(method, path, response.status, text);
     return (text === "" ? null : JSON.parse(text)) as T;
   }

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Api, ApiFailure, createApi } from "./api.ts";
@@ -61,7 +60,7 @@ export class PortInUse extends Error {
 /**
  * Migrations, the Worker, its cron minutes, a project and a key.
  *
- * @throws PortInUse; StateDirInUse; Error with wrangler's log where the Worker does not start.
+ * @throws PortInUse; StateDirInUse; Error with the runtime's log where the Worker does not start.
  */
 export async function startDevServer(options: DevOptions): Promise<DevServer> {
   const port = options.port === 0 ? await freePort() : options.port;
@@ -91,8 +90,6 @@ function variables(state: StateDir): Record<string, string> {
     R2_SOURCES: LOCAL_R2_SOURCES,
     ADMIN_TOKEN: state.adminToken,
     ENCRYPTION_KEYS: state.encryptionKeys,
-    // A new one tells the coordinators that every consumer of the start before is dead.
-    BOOT_ID: randomUUID(),
   };
   for (const name of PASSED_ON) {
     const value = process.env[name];

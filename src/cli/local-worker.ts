@@ -3,11 +3,11 @@ import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { descendants, isAlive, killHard } from "./process-tree.ts";
-import { formatVars, type StateDir, writeSecret } from "./state-dir.ts";
-import { spawnWrangler } from "./wrangler.ts";
+import { spawnLocalRuntime } from "./spawn-runtime.ts";
+import type { StateDir } from "./state-dir.ts";
 import { movedConfig, readWranglerConfig, type WranglerConfig } from "./wrangler-config.ts";
 
-/** The Worker under `wrangler dev`. */
+/** The Worker in the local runtime. */
 export interface LocalWorker {
   url: string;
   /** Ends every process of it. */
@@ -35,31 +35,14 @@ export interface LocalWorkerOptions {
 /**
  * Starts the Worker on 127.0.0.1 and waits until it answers.
  *
- * @throws Error with wrangler's log where it does not come up.
+ * @throws Error with the runtime's log where it does not come up.
  */
 export async function startLocalWorker({ root, port, state, vars, signal }: LocalWorkerOptions): Promise<LocalWorker> {
   signal.throwIfAborted();
-  writeSecret(state.varsFile, formatVars(vars));
   const configFile = join(state.path, "wrangler.json");
   writeFileSync(configFile, JSON.stringify(localConfig(root, state.path)));
   const log = openSync(state.logFile, "w");
-  const child = spawnWrangler(
-    root,
-    [
-      ...["dev", "--config", configFile, "--ip", "127.0.0.1", "--port", String(port), "--inspector-port", "0"],
-      ...[
-        "--persist-to",
-        state.path,
-        "--env-file",
-        state.varsFile,
-        "--show-interactive-dev-session=false",
-        "--log-level",
-        "warn",
-      ],
-    ],
-    state.path,
-    log,
-  );
+  const child = spawnLocalRuntime({ configFile, vars, port, stateDir: state.path }, log);
   closeSync(log);
   const family = new Family(child);
   signal.addEventListener("abort", () => family.end());
@@ -80,11 +63,11 @@ function localConfig(root: string, folder: string): WranglerConfig {
   return config;
 }
 
-/** Wrangler and the processes below it. */
+/** The process of the runtime and those below it. */
 class Family {
   readonly ended: Promise<void>;
   private readonly child: ChildProcess;
-  /** Known before wrangler dies: afterwards nobody can tell whose they were. */
+  /** Known before it dies: afterwards nobody can tell whose they were. */
   private members: number[] = [];
   private readonly census: NodeJS.Timeout;
 

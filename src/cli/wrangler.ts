@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,11 +11,9 @@ function cli(): string {
   return join(dirname(manifest), "wrangler-dist", "cli.js");
 }
 
-/** No banner, no questions, no calls to the outside; tracing of local calls costs more than half of the speed. */
-const environment = (extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({
+/** No banner, no questions, no calls to the outside. */
+const environment = (): NodeJS.ProcessEnv => ({
   ...process.env,
-  ...extra,
-  X_LOCAL_OBSERVABILITY: "false",
   CLOUDFLARE_CF_FETCH_ENABLED: "false",
   WRANGLER_SEND_METRICS: "false",
   WRANGLER_SEND_ERROR_REPORTS: "false",
@@ -29,8 +27,6 @@ const args = (rest: string[]): string[] => [
   "--no-warnings",
   "--import",
   join(here, "leave-with-parent.ts"),
-  "--import",
-  join(here, "survive-aborts.ts"),
   cli(),
   ...rest,
 ];
@@ -47,13 +43,4 @@ export function runWrangler(root: string, command: string[], signal: AbortSignal
       else resolve(stdout);
     });
   });
-}
-
-/**
- * Starts a wrangler command that stays; its output goes to `log`, an open file. `folder` keeps what it says to other
- * wranglers: in the common place, two Sluices of one machine would find each other and take each other's queue messages.
- */
-export function spawnWrangler(root: string, command: string[], folder: string, log: number): ChildProcess {
-  const env = environment({ WRANGLER_REGISTRY_PATH: join(folder, "registry") });
-  return spawn(process.execPath, args(command), { cwd: root, env, stdio: ["ignore", log, log] });
 }

@@ -4,23 +4,21 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "../../src/cli/port.ts";
 import { descendants, killHard } from "../../src/cli/process-tree.ts";
-import { spawnWrangler } from "../../src/cli/wrangler.ts";
+import { spawnLocalRuntime } from "../../src/cli/spawn-runtime.ts";
 
 export interface Ceiling {
   url: string;
   stop(): void;
 }
 
-/** Starts the bare Worker under `wrangler dev`, as Sluice is started. */
-export async function startCeiling(root: string): Promise<Ceiling> {
+/** Starts the bare Worker in the local runtime, as Sluice is started. */
+export async function startCeiling(): Promise<Ceiling> {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), "sluice-ceiling-"));
   const logFile = join(folder, "log");
   const log = openSync(logFile, "w");
-  const config = join(import.meta.dirname, "ceiling.toml");
-  const where = ["--ip", "127.0.0.1", "--port", String(port), "--inspector-port", "0", "--persist-to", folder];
-  const quiet = ["--show-interactive-dev-session=false", "--log-level", "warn"];
-  const child = spawnWrangler(root, ["dev", "-c", config, ...where, ...quiet], folder, log);
+  const configFile = join(import.meta.dirname, "ceiling.toml");
+  const child = spawnLocalRuntime({ configFile, vars: {}, port, stateDir: folder }, log);
   closeSync(log);
   const url = `http://127.0.0.1:${port}`;
   while (!(await isUp(url))) {

@@ -61,7 +61,7 @@ function options(): Options {
 
 async function bench({ only, rounds, quick }: Options): Promise<Figure[]> {
   const target = await startTarget();
-  const ceiling = await startCeiling(root);
+  const ceiling = await startCeiling();
   const note = (text: string) => console.error(text);
   const context: BenchContext = { target, ceiling, rounds, divisor: quick ? 10 : 1, withSluice, note };
   const figures: Figure[] = [];

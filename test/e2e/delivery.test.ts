@@ -106,20 +106,19 @@ describe("what endpoints do", () => {
 
 describe("an upload that is cut off", () => {
   const ITEMS = 4_000;
-  const KEY = "upload-of-airports";
 
-  /** Sends the first half, and destroys the connection as soon as some of it stands in a batch. Returns that batch. */
-  async function sendHalf(path: string, body: string): Promise<BatchOperation> {
+  /** Sends the start, and destroys the connection as soon as some of it stands in a batch. Returns that batch. */
+  async function sendStart(path: string, key: string, start: string): Promise<BatchOperation> {
     const request = httpRequest(sluice.url + path, {
       method: "POST",
       headers: {
         authorization: `Bearer ${sluice.apiKey}`,
         "content-type": "application/x-ndjson",
-        "idempotency-key": KEY,
+        "idempotency-key": key,
       },
     });
     request.on("error", () => undefined); // The reset that this test makes.
-    request.write(body.slice(0, body.length / 2));
+    request.write(start);
     const batch = await until(async () => {
       const list = await sluice.api.get<{ data: BatchOperation[] }>("/v1/batch-operations?limit=1");
       return list.data.find(({ status, item_count }) => status === "accepting" && item_count > 0);
@@ -128,43 +127,50 @@ describe("an upload that is cut off", () => {
     return batch;
   }
 
-  const send = (path: string, body: string) =>
+  const send = (path: string, key: string, body: string) =>
     fetch(sluice.url + path, {
       method: "POST",
       headers: {
         authorization: `Bearer ${sluice.apiKey}`,
         "content-type": "application/x-ndjson",
-        "idempotency-key": KEY,
+        "idempotency-key": key,
       },
       body,
     });
 
-  test("goes on with the same Idempotency-Key where it stood; sent a third time it is answered from memory", async () => {
-    await job("uploads", "/ok", { max_concurrency: 50 });
-    const path = "/v1/jobs/uploads/trigger-bulk";
-    const body = ndjson(airports.slice(0, ITEMS).map((payload) => ({ payload })));
-    const half = await sendHalf(path, body);
-    const cutAt = Date.now();
+  test.each([
+    ["in a line", (body: string) => body.slice(0, body.length / 2)],
+    ["between two lines", (body: string) => body.slice(0, body.indexOf("\n", body.length / 2) + 1)],
+  ])(
+    "%s: it goes on with the same Idempotency-Key; sent a third time it is answered from memory",
+    async (place, startOf) => {
+      const slug = `uploads-${place.replaceAll(" ", "-")}`;
+      await job(slug, "/ok", { max_concurrency: 50 });
+      const path = `/v1/jobs/${slug}/trigger-bulk`;
+      const body = ndjson(airports.slice(0, ITEMS).map((payload) => ({ payload })));
+      const half = await sendStart(path, slug, startOf(body));
+      const cutAt = Date.now();
 
-    const answer = await until(async () => {
-      const response = await send(path, body);
-      if (response.status !== 409) return response;
-      expect(response.headers.get("retry-after"), await response.text()).toMatch(/^\d+$/);
-      return null;
-    });
-    console.log(`the cut was noticed within ${Date.now() - cutAt} ms`);
-    expect(answer.status).toBe(201);
-    const text = await answer.text();
-    expect(JSON.parse(text) as BulkAnswer).toMatchObject({ batch_id: half.id, total: ITEMS, created: ITEMS });
+      const answer = await until(async () => {
+        const response = await send(path, slug, body);
+        if (response.status !== 409) return response;
+        expect(response.headers.get("retry-after"), await response.text()).toMatch(/^\d+$/);
+        return null;
+      });
+      console.log(`the cut was noticed within ${Date.now() - cutAt} ms`);
+      expect(answer.status).toBe(201);
+      const text = await answer.text();
+      expect(JSON.parse(text) as BulkAnswer).toMatchObject({ batch_id: half.id, total: ITEMS, created: ITEMS });
 
-    expect(await finishedBatch(sluice, half.id)).toMatchObject({ status: "succeeded", created_count: ITEMS });
-    expect(zoo.stats().calls).toBe(ITEMS);
-    expect(Object.keys(zoo.stats().runs)).toHaveLength(ITEMS);
+      expect(await finishedBatch(sluice, half.id)).toMatchObject({ status: "succeeded", created_count: ITEMS });
+      expect(zoo.stats().calls).toBe(ITEMS);
+      expect(Object.keys(zoo.stats().runs)).toHaveLength(ITEMS);
 
-    const replay = await send(path, body);
-    expect(replay.status).toBe(201);
-    expect(replay.headers.get("idempotency-replayed")).toBe("true");
-    expect(await replay.text()).toBe(text);
-    expect(zoo.stats().calls).toBe(ITEMS);
-  });
+      const replay = await send(path, slug, body);
+      expect(replay.status).toBe(201);
+      expect(replay.headers.get("idempotency-replayed")).toBe("true");
+      expect(await replay.text()).toBe(text);
+      expect(zoo.stats().calls).toBe(ITEMS);
+    },
+  );
 });

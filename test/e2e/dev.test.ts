@@ -35,6 +35,16 @@ async function leavesNothingWithout(sluice: Sluice, victim: RegExp): Promise<voi
   await noneLeft(sluice);
 }
 
+/** Kills one of its processes without a word, and waits until another has taken its place and answers. */
+async function goesOnWithout(sluice: Sluice, victim: RegExp): Promise<void> {
+  const running = () => sluice.processes().find(({ command }) => victim.test(command))?.pid;
+  const killed = running();
+  if (killed === undefined) throw new Error(`${victim} among ${JSON.stringify(sluice.processes())}`);
+  process.kill(killed, "SIGKILL");
+  await until(() => running() !== undefined && running() !== killed);
+  await until(async () => (await fetch(`${sluice.url}/health`).catch(() => null))?.ok);
+}
+
 /** A start is dear: each server is asked what can be asked of it before one of its processes is killed. */
 describe("npm run dev", () => {
   test("says in one line where it is and with which key; started again it goes on where it was; ends with its npm", async () => {
@@ -66,10 +76,11 @@ describe("npm run dev", () => {
     await leavesNothingWithout(sluice, /src\/cli\/dev\.ts/);
   });
 
-  test("keeps its folder to itself; leaves no process behind when its wrangler is killed", async () => {
+  test("keeps its folder to itself; a crash of workerd is mended; leaves no process behind when its runtime's is killed", async () => {
     const first = await start();
     const { stateDir } = first;
     expect(await failedStart({ PORT: "0", STATE_DIR: stateDir })).toContain(`${stateDir} is in use`);
+    await goesOnWithout(first, /workerd serve/);
     await leavesNothingWithout(first, /leave-with-parent/);
   });
 

@@ -24,6 +24,16 @@ const PATIENCE_MS = 20_000;
 /** A block that waits for what never comes is ended. */
 const LONGEST_BLOCK_MS = 90_000;
 
+/** A flaw of wrangler's own: its local `r2 object put` fails now and then with "Network connection lost", and writes nothing. */
+const NPX = `npx() {
+  local said code
+  for _ in 1 2 3; do
+    code=0; said=$(command npx "$@") || code=$?
+    [[ $code != 0 && $said == *"connection lost"* ]] || break
+  done
+  echo "$said"; return $code
+}`;
+
 interface Server {
   block: Block;
   child: ChildProcess;
@@ -111,8 +121,8 @@ export class Session {
       "set -euo pipefail; exec 2>&1",
       `[ ! -f ${kept} ] || . ${kept}`,
       "set -a",
-      // The local runtime loses a connection between its own processes now and then, and says 500 before the Worker has heard.
-      'curl() { command curl --silent --show-error --fail-with-body --retry 2 --retry-delay 1 "$@"; }',
+      'curl() { command curl --silent --show-error --fail-with-body "$@"; }',
+      NPX,
       text,
       `{ export -p; declare -f; } > ${kept}`,
     ].join("\n");

@@ -31,7 +31,7 @@ afterAll(async () => {
 
 /** The examples run what `npm ci` has built, unless the source was changed since. */
 function isBuildOld(): boolean {
-  const builtAt = statSync(join(root, "dist/sluice.js")).mtimeMs;
+  const builtAt = statSync(join(root, "dist/sluice.js"), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   return sources().some((file) => statSync(file).mtimeMs > builtAt);
 }
 
