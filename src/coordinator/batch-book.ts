@@ -196,7 +196,7 @@ export function patchBatch(
 ): BatchAnswer | { kind: "precondition_failed"; ver: number } {
   const batch = findBatch(lane, id);
   if (batch === null) return { kind: "not_found" };
-  if (patch.if_ver !== undefined && patch.if_ver !== batch.ver) return { kind: "precondition_failed", ver: batch.ver };
+  if (patch.if_vers?.includes(batch.ver) === false) return { kind: "precondition_failed", ver: batch.ver };
   if (batch.finished_at !== null) return { kind: "finished" };
   if (patch.max_concurrency !== undefined) batch.max_concurrency = patch.max_concurrency;
   if (patch.failure_threshold !== undefined) batch.failure_threshold = patch.failure_threshold;

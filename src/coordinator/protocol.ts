@@ -297,8 +297,8 @@ export interface BatchPatch {
   max_concurrency?: number | null;
   failure_threshold?: FailureThreshold | null;
   metadata?: Record<string, string>;
-  /** `If-Match`: the `ver` the caller has seen. */
-  if_ver?: number;
+  /** `If-Match`: each `ver` that the caller allows for. */
+  if_vers?: number[];
 }
 
 export interface LaneHealth {

@@ -14,7 +14,7 @@ export type { BatchItem, ItemOutcomeKind } from "../store/batch-items.ts";
 export type { BatchFilter } from "../store/batches.ts";
 
 /** What PATCH may change. `null` takes a limit away. */
-export type BatchChange = Omit<BatchPatch, "if_ver">;
+export type BatchChange = Omit<BatchPatch, "if_vers">;
 
 /** By then the copy has an item, unless it is behind as a whole: pages of an older batch need not wait for newer changes. */
 const COPIED_WITHIN_MS = 60_000;
@@ -69,7 +69,7 @@ export async function pageOfItems(
 /**
  * Changes a batch that is not finished.
  *
- * @param ifVer the state the caller has seen, or null for any.
+ * @param ifVers the states the caller allows for, or null for any.
  * @throws ApiError `not_found`; `conflict` for a finished batch; `precondition_failed`.
  */
 export async function patchBatch(
@@ -77,11 +77,11 @@ export async function patchBatch(
   caller: Caller,
   id: string,
   change: BatchChange,
-  ifVer: number | null,
+  ifVers: number[] | null,
   project?: string,
 ): Promise<BatchRecord> {
   const home = await homeOf(env, caller, id, WHAT, project);
-  const patch: BatchPatch = ifVer === null ? change : { ...change, if_ver: ifVer };
+  const patch: BatchPatch = ifVers === null ? change : { ...change, if_vers: ifVers };
   const answer = await coordinatorOf(env, home.id).patchBatch(id, patch);
   switch (answer.kind) {
     case "batch":
@@ -90,7 +90,7 @@ export async function patchBatch(
       throw changedSince();
     case "finished":
     case "not_found":
-      return refuseFinished(await loadBatch(env, home, id), ifVer);
+      return refuseFinished(await loadBatch(env, home, id), ifVers);
     default:
       return assertNever(answer);
   }
@@ -142,7 +142,7 @@ async function steer(
 
 const changedSince = (): ApiError => new ApiError("precondition_failed", "If-Match: the batch operation has changed");
 
-function refuseFinished(batch: BatchRecord, ifVer: number | null): never {
-  if (ifVer !== null && ifVer !== batch.ver) throw changedSince();
+function refuseFinished(batch: BatchRecord, ifVers: number[] | null): never {
+  if (ifVers?.includes(batch.ver) === false) throw changedSince();
   throw new ApiError("conflict", `the batch operation is already finished: ${batch.status}`);
 }

@@ -215,8 +215,8 @@ export class Play {
     const { stub } = this.world;
     const before = await stub.getBatch(batch.id);
     const failure_threshold = step.threshold === null ? null : { percent: step.threshold, min_items: 2 };
-    const if_ver = (before?.ver ?? 0) + (step.match ? 0 : 1);
-    const answer = await stub.patchBatch(batch.id, { max_concurrency: step.max, failure_threshold, if_ver });
+    const if_vers = [(before?.ver ?? 0) + (step.match ? 0 : 1)];
+    const answer = await stub.patchBatch(batch.id, { max_concurrency: step.max, failure_threshold, if_vers });
     if (before === null) expect(answer).toEqual({ kind: "not_found" });
     else if (!step.match) expect(answer).toEqual({ kind: "precondition_failed", ver: before.ver });
     else if (batch.finishedAt !== null) expect(answer).toEqual({ kind: "finished" });

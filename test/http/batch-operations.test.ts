@@ -123,10 +123,12 @@ describe("PATCH", () => {
     const patched = await call<BatchBody>(project.key, "PATCH", `${PATH}/${id}`, change, { "If-Match": etag });
     expect([patched.status, patched.body]).toMatchObject([200, change]);
     expect(patched.headers.get("ETag")).not.toBe(etag);
-    for (const stale of [etag, '"99999"', '"nonsense"']) {
+    for (const stale of [etag, '"99999"', '"nonsense"', `"0", W/${etag}`]) {
       const refused = await call(project.key, "PATCH", `${PATH}/${id}`, { max_concurrency: 6 }, { "If-Match": stale });
       expect(code(refused)).toEqual([412, "precondition_failed"]);
     }
+    const next = { "If-Match": `"0", W/${patched.headers.get("ETag")}` };
+    expect((await call(project.key, "PATCH", `${PATH}/${id}`, { max_concurrency: 7 }, next)).status).toBe(200);
     const any = await call<BatchBody>(
       project.key,
       "PATCH",

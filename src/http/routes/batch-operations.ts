@@ -12,10 +12,10 @@ import {
 import { copyAsOf } from "../../operations/copy.ts";
 import { secured, writes } from "../auth.ts";
 import type { App } from "../context.ts";
+import { etagOf, ifMatch } from "../etag.ts";
 import { pageRequest } from "../list.ts";
 import { BY_INDEX, scannedAnswer } from "../scanned-list.ts";
 import {
-  batchEtag,
   batchItemList,
   batchItemsQuery,
   batchItemToWire,
@@ -24,7 +24,6 @@ import {
   batchPatch,
   batchQuery,
   batchToWire,
-  versionFromIfMatch,
 } from "../wire/batch-operations.ts";
 import { errors, idParam, json, jsonBody, projectQuery } from "../wire/common.ts";
 
@@ -135,14 +134,14 @@ export function registerBatchOperations(app: App): void {
 
   app.openapi(get, async (c) => {
     const batch = await getBatch(c.env, c.var.caller, c.req.valid("param").id, c.req.valid("query").project_id);
-    return c.json(batchToWire(batch), 200, { ETag: batchEtag(batch) });
+    return c.json(batchToWire(batch), 200, { ETag: etagOf(batch.ver) });
   });
 
   app.openapi(patch, async (c) => {
     const { id } = c.req.valid("param");
-    const seen = versionFromIfMatch(c.req.header("If-Match"));
-    const batch = await patchBatch(c.env, c.var.caller, id, c.req.valid("json"), seen, c.req.valid("query").project_id);
-    return c.json(batchToWire(batch), 200, { ETag: batchEtag(batch) });
+    const { project_id } = c.req.valid("query");
+    const batch = await patchBatch(c.env, c.var.caller, id, c.req.valid("json"), ifMatch(c), project_id);
+    return c.json(batchToWire(batch), 200, { ETag: etagOf(batch.ver) });
   });
 
   app.openapi(items, async (c) => {
@@ -158,16 +157,16 @@ export function registerBatchOperations(app: App): void {
 
   app.openapi(cancel, async (c) => {
     const batch = await cancelBatch(c.env, c.var.caller, c.req.valid("param").id, c.req.valid("query").project_id);
-    return c.json(batchToWire(batch), 200, { ETag: batchEtag(batch) });
+    return c.json(batchToWire(batch), 200, { ETag: etagOf(batch.ver) });
   });
 
   app.openapi(pause, async (c) => {
     const batch = await pauseBatch(c.env, c.var.caller, c.req.valid("param").id, c.req.valid("query").project_id);
-    return c.json(batchToWire(batch), 200, { ETag: batchEtag(batch) });
+    return c.json(batchToWire(batch), 200, { ETag: etagOf(batch.ver) });
   });
 
   app.openapi(resume, async (c) => {
     const batch = await resumeBatch(c.env, c.var.caller, c.req.valid("param").id, c.req.valid("query").project_id);
-    return c.json(batchToWire(batch), 200, { ETag: batchEtag(batch) });
+    return c.json(batchToWire(batch), 200, { ETag: etagOf(batch.ver) });
   });
 }

@@ -13,10 +13,11 @@ import { findJob } from "../../operations/jobs.ts";
 import { type Triggered, triggerRun } from "../../operations/triggers.ts";
 import { secured, writes } from "../auth.ts";
 import type { App, AppEnv } from "../context.ts";
+import { etagOf } from "../etag.ts";
 import { idempotencyKeyOf } from "../idempotency.ts";
 import { bodyOf, readWhole } from "../raw-body.ts";
 import { originOf, outlivingTheClient, requireType, typeOf } from "../request.ts";
-import { batchEtag, batchOperation, batchToWire } from "../wire/batch-operations.ts";
+import { batchOperation, batchToWire } from "../wire/batch-operations.ts";
 import { errors, idParam, isoOrNull, jobParam, json, jsonBody, projectQuery } from "../wire/common.ts";
 import { bulkAnswer, item, partAnswer, rehearsed, triggerBody, triggered } from "../wire/item.ts";
 import {
@@ -176,7 +177,7 @@ export function registerTriggers(app: App): void {
     const { id } = c.req.valid("param");
     const { expected_count = null } = c.req.valid("json") ?? {};
     const batch = await sealBatch(c.env, c.var.caller, id, expected_count, c.req.valid("query").project_id);
-    return c.json(batchToWire(batch), 200, { ETag: batchEtag(batch) });
+    return c.json(batchToWire(batch), 200, { ETag: etagOf(batch.ver) });
   });
 }
 

@@ -108,19 +108,6 @@ export const batchToWire = (b: BatchRecord): z.infer<typeof batchOperation> => (
   retry_of: b.retry_of,
 });
 
-/** `"<ver>"`: the persisted version of a batch operation. */
-export const batchEtag = (b: BatchRecord): string => `"${b.ver}"`;
-
-/** No version is negative: what is no ETag of ours matches none. */
-const NO_VERSION = -1;
-
-/** The version that `If-Match` names; null where any will do. */
-export function versionFromIfMatch(header: string | undefined): number | null {
-  if (header === undefined || header.trim() === "*") return null;
-  const version = /^\s*"(\d{1,15})"\s*$/.exec(header)?.[1];
-  return version === undefined ? NO_VERSION : Number(version);
-}
-
 export const batchQuery = strictQuery({
   ...listParams,
   job_id: queryUuid("Of this job.").optional(),
