@@ -81,7 +81,7 @@ async function planOf(env: Env, caller: Caller, batchId: string, project: string
     source: { batch_id: batchId },
     statuses: FAILED,
     isSettled: batch.finished_at !== null,
-    retryOf: batchId,
+    retryOf: batch,
     expected: failedCount(batch.counts),
   };
 }
@@ -124,7 +124,8 @@ interface Plan {
   statuses: readonly RunStatus[];
   /** What it selects changes no more. */
   isSettled: boolean;
-  retryOf: string | undefined;
+  /** The batch that it is a retry of. */
+  retryOf: BatchRecord | undefined;
   /** How many there will be, where that is known. */
   expected: number;
 }
@@ -170,10 +171,12 @@ async function openBatch(
   home: Home,
   caller: Caller,
   context: ReplayContext,
-  retryOf: string | undefined,
+  retryOf: BatchRecord | undefined,
 ): Promise<Opened> {
+  // What the endpoint bears is the same the second time. What share of failures is too much was said of all of the items.
+  const { max_concurrency = null, metadata = {} } = retryOf ?? {};
   const options = {
-    ...{ max_concurrency: null, failure_threshold: null, metadata: {} },
+    ...{ max_concurrency, failure_threshold: null, metadata },
     ...{ webhook_url: null, webhook_secret: null },
   };
   // The same request, sent again after its answer was lost, goes on with what it has begun.
@@ -185,7 +188,7 @@ async function openBatch(
     (coordinator, job) =>
       coordinator.openBatch({
         ...acceptedBy(caller, context),
-        ...{ revision: job.revision, options, retry_of: retryOf, request },
+        ...{ revision: job.revision, options, retry_of: retryOf?.id, request },
       }),
   );
   switch (answer.kind) {

@@ -155,7 +155,8 @@ describe("retry-failed", () => {
   test("makes a new batch of what failed, and tells what it is a retry of", async () => {
     const job = await anyJob("/flaky?fail=1&status=500");
     await ask("POST", `/v1/jobs/${job.id}/pause`, { key });
-    const id = await bulk(job.id, numbered(3));
+    const kept = { max_concurrency: 2, metadata: { of: "the batch" } };
+    const id = await bulk(job.id, numbered(3), { ...kept, failure_threshold: { percent: 99, min_items: 1000 } });
     expect(refusal(await steer(id, "retry-failed"))).toEqual([409, "conflict", "false"]);
     await ask("POST", `/v1/jobs/${job.id}/resume`, { key });
     const first = await finished(id);
@@ -168,7 +169,9 @@ describe("retry-failed", () => {
       [1, "created"],
       [2, "created"],
     ]);
-    expect(await finished(retry.body.batch_id)).toMatchObject({ retry_of: id, created_count: 3 });
+    expect(await finished(retry.body.batch_id)).toMatchObject({
+      ...{ retry_of: id, created_count: 3, ...kept, failure_threshold: null },
+    });
     expect(await read(id)).toEqual(first);
 
     // Once under one key; and nothing where nothing failed.

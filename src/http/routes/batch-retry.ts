@@ -13,7 +13,7 @@ const retry = createRoute({
   summary: "Retry what failed of a batch operation",
   description:
     "A new batch operation, `retry_of` this one, with a replay of each run that is failed, timed_out, crashed or expired, in index " +
-    "order. 409 unless this one is finished and something of it failed. Above 1,000 runs the rest is taken in behind the request, " +
+    "order, under the same `max_concurrency` and `metadata`. 409 unless this one is finished and something of it failed. Above 1,000 runs the rest is taken in behind the request, " +
     "however many: `total` then says how many there will be, the other counts how many there are.",
   ...creates("runs:write"),
   request: { params: idParam("batch operation"), query: projectQuery },
