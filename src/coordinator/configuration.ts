@@ -1,6 +1,7 @@
 import type { JobVersion } from "../domain/job.ts";
 import type { Lane } from "./lane.ts";
 import type { ConfigureAnswer, JobConfig } from "./protocol.ts";
+import { seal } from "./seal.ts";
 import { startSweep } from "./sweep.ts";
 
 /** The newest revision is in force from here on; an older one changes nothing. */
@@ -14,8 +15,14 @@ export function configure(lane: Lane, config: JobConfig, between: JobVersion[], 
   lane.ledger.saveConfig(config);
   lane.ledger.saveVersion(config.current);
   lane.reconfigure(config);
-  if (config.deleted && before?.deleted !== true) startSweep(lane, `deleted:${config.revision}`, null, now);
+  if (config.deleted && before?.deleted !== true) end(lane, config.revision, now);
   return { kind: "configured", revision: config.revision };
+}
+
+/** What waits of a deleted job is canceled, and nothing more comes: its open batches can end. */
+function end(lane: Lane, revision: number, now: number): void {
+  for (const batch of lane.batches.values()) if (!batch.sealed) seal(lane, batch, now);
+  startSweep(lane, `deleted:${revision}`, null, now);
 }
 
 /** The first version between two that was never told; null: none. */

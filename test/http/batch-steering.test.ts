@@ -151,6 +151,17 @@ describe("a finished batch", () => {
   });
 });
 
+test("an open batch ends with its job: nothing more can come", async () => {
+  const job = await anyJob("/ok");
+  await ask("POST", `/v1/jobs/${job.id}/pause`, { key });
+  const body = { items: numbered(2) };
+  const opened = await ask("POST", `/v1/jobs/${job.id}/trigger-bulk?open=true`, { key, body });
+  expect((await ask("DELETE", `/v1/jobs/${job.id}`, { key })).status).toBe(204);
+  const batch = await finished(opened.body.batch_id);
+  expect([batch.status, batch.counts.canceled]).toEqual(["canceled", 2]);
+  expect(batch.accepted_at).not.toBeNull();
+});
+
 describe("retry-failed", () => {
   test("makes a new batch of what failed, and tells what it is a retry of", async () => {
     const job = await anyJob("/flaky?fail=1&status=500");
