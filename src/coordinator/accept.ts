@@ -44,8 +44,8 @@ export function accept(lane: Lane, request: AcceptRequest, now: number): AcceptA
   const { first_index, epoch, hashes } = request.batch;
   const batch = findBatch(lane, request.batch.id);
   if (!batch) return { kind: "not_found" };
-  if (batch.epoch !== epoch) return { kind: "fenced" };
   if (batch.sealed || batch.cancel_requested || batch.stopped) return { kind: "sealed", item_count: batch.item_count };
+  if (batch.epoch !== epoch) return { kind: "fenced" };
   if (first_index > batch.item_count) return { kind: "gap", item_count: batch.item_count };
   const repeat = checkRepeat(lane.ledger, batch, first_index, hashes);
   if (repeat.kind === "conflict") return repeat;

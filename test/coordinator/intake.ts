@@ -231,9 +231,8 @@ export class Intake {
     const answer = await this.accept({ revision, items, versions: this.versionsOf(fresh), batch: part });
     if (this.refuses(answer)) return;
     if (batch.finishedAt !== null && answer.kind === "not_found") return;
-    if (kind === "stale_epoch") expect(answer).toEqual({ kind: "fenced" });
-    else if (batch.sealed) expect(answer).toEqual({ kind: "fenced" });
-    else if (batch.stopped) expect(answer).toEqual({ kind: "sealed", item_count: count });
+    if (batch.sealed || batch.stopped) expect(answer).toEqual({ kind: "sealed", item_count: count });
+    else if (kind === "stale_epoch") expect(answer).toEqual({ kind: "fenced" });
     else if (kind === "gap") expect(answer).toEqual({ kind: "gap", item_count: count });
     else if (isConflict) expect(answer).toEqual({ kind: "conflict", index: first });
     else {
