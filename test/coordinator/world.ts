@@ -1,4 +1,4 @@
-import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env as workerEnv } from "cloudflare:workers";
 import { vi } from "vitest";
 import type { JobCoordinator } from "../../src/coordinator/job-coordinator.ts";
@@ -7,6 +7,7 @@ import type { BatchRecord } from "../../src/domain/batch.ts";
 import type { RunRecord } from "../../src/domain/run.ts";
 import { type Env, parseSettings } from "../../src/env.ts";
 import type { WebhookRing } from "../../src/webhooks/protocol.ts";
+import { evict } from "../fixtures/evict.ts";
 
 export const env = workerEnv as unknown as Env;
 
@@ -180,7 +181,7 @@ export class World {
       this.stub = this.newStub();
       this.isUnderWay = false;
       this.alarms = Promise.resolve();
-    } else await evictDurableObject(this.stub);
+    } else await evict(this.stub);
     await this.begin();
   }
 

@@ -1,7 +1,8 @@
-import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { runInDurableObject } from "cloudflare:test";
 import { beforeAll, describe, expect, inject, test, vi } from "vitest";
 import type { JobCoordinator } from "../../src/coordinator/job-coordinator.ts";
 import { laneName } from "../../src/domain/id.ts";
+import { evict } from "../fixtures/evict.ts";
 import { ask, bindings, newJob, newProject } from "./ask.ts";
 import { type Received, type Stream, watch } from "./sse-reader.ts";
 
@@ -156,7 +157,7 @@ describe("the events of a batch operation", () => {
     expect((await stream.next())?.data.status).toBe("queued");
     const before = await objectOf(job.id);
     // Sockets that the object had to stay in memory for would not outlive it.
-    await evictDurableObject(stubOf(job.id), { webSockets: "hibernate" });
+    await evict(stubOf(job.id), { webSockets: "hibernate" });
     expect(await socketsOf(job.id)).toBe(1);
     expect(await objectOf(job.id)).not.toBe(before);
     await ask("POST", `/v1/jobs/${job.id}/resume`, { key });
@@ -172,7 +173,7 @@ describe("the events of a batch operation", () => {
       const all: Received[] = [];
       for (let event = await stream.next(); event !== null; event = await stream.next()) {
         all.push(event);
-        if (all.length === 2 || all.length === 4) await evictDurableObject(stubOf(job.id), { webSockets });
+        if (all.length === 2 || all.length === 4) await evict(stubOf(job.id), { webSockets });
       }
       expectWhole(all, 240);
     },

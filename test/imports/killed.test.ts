@@ -1,4 +1,4 @@
-import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { runInDurableObject } from "cloudflare:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -9,6 +9,7 @@ import { readImport } from "../../src/imports/consumer.ts";
 import type { ImportCoordinator } from "../../src/imports/import-coordinator.ts";
 import type { Delivery, ImportPorts } from "../../src/imports/ports.ts";
 import { importPorts, openBatch } from "../../src/operations/import-ports.ts";
+import { evict } from "../fixtures/evict.ts";
 import { ask, bindings } from "../http/ask.ts";
 import { type ImportWorld, ndjson, newImportWorld, numbered } from "./world.ts";
 
@@ -139,7 +140,7 @@ test.each(["row", "partition"] as const)("by %s", { timeout: 60_000 }, async (de
         await readUntilKilled(spec.id, portsUntil(death));
         await expire(spec.id);
         if (!isEvicted) continue;
-        await evictDurableObject(stubOf(spec.id));
+        await evict(stubOf(spec.id));
         await silence(spec.id);
       }
       await readUntilKilled(spec.id, importPorts(bindings));
@@ -235,7 +236,7 @@ test("the runtime's death loses nothing: rings are rung again until somebody com
     key: world.key,
     body: { job: world.job.id, source: { url: world.url } },
   });
-  await evictDurableObject(stubOf(body.id));
+  await evict(stubOf(body.id));
   const record = await world.ended(body.id);
   expect(record).toMatchObject({ status: "done", rows: { delivered: ROWS } });
 });

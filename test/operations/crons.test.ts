@@ -1,10 +1,11 @@
-import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
+import { abortAllDurableObjects } from "cloudflare:test";
 import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, inject, test, vi } from "vitest";
 import { coordinatorOf } from "../../src/coordinator/client.ts";
 import { latestMissed } from "../../src/domain/firings.ts";
 import { laneName } from "../../src/domain/id.ts";
 import { everyMinute } from "../../src/schedule/minute.ts";
+import { evict } from "../fixtures/evict.ts";
 import { type Answer, ask, bindings, newJob, newProject } from "../http/ask.ts";
 
 /** Crons at the real coordinator (contract 4.6), with the minutes of the Cron Trigger played by hand. */
@@ -54,7 +55,7 @@ async function restart(job: { id: string }, how: "evict" | "abort"): Promise<voi
   // Only what is in memory can leave it.
   await coordinatorOf(bindings, job.id).health();
   if (how === "abort") await abortAllDurableObjects();
-  else await evictDurableObject(bindings.COORDINATOR.get(bindings.COORDINATOR.idFromName(laneName(job.id, 0))));
+  else await evict(bindings.COORDINATOR.get(bindings.COORDINATOR.idFromName(laneName(job.id, 0))));
 }
 
 describe("a minute", () => {
