@@ -115,8 +115,8 @@ const toTime =
 
 function toText(value: unknown): string | null {
   if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return `"${String(value)}"`;
-  return null;
+  if (typeof value === "number") return Number.isFinite(value) ? `"${value}"` : null;
+  return typeof value === "boolean" || typeof value === "bigint" ? `"${value}"` : null;
 }
 
 function toBoolean(value: unknown): string | null {
@@ -131,11 +131,10 @@ function toBoolean(value: unknown): string | null {
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 
 function toDouble(value: unknown): string | null {
-  if (typeof value === "number") return String(value);
-  if (typeof value === "bigint") return String(Number(value));
-  if (typeof value !== "string") return null;
-  const text = value.trim();
-  const number = NUMBER.test(text) ? Number(text) : Number.NaN;
+  const text = typeof value === "string" ? value.trim() : null;
+  if (text === null && typeof value !== "number" && typeof value !== "bigint") return null;
+  const number = text === null || NUMBER.test(text) ? Number(text ?? value) : Number.NaN;
+  // JSON may have numbers that no double has, such as 1e400.
   return Number.isFinite(number) ? JSON.stringify(number) : null;
 }
 

@@ -66,7 +66,13 @@ function keepDigits(_key: string, value: unknown, context?: { source?: string })
 }
 
 const raw = (JSON as unknown as { rawJSON: (text: string) => unknown }).rawJSON;
-const writeDigits = (_key: string, value: unknown): unknown => (typeof value === "bigint" ? raw(String(value)) : value);
+function writeDigits(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return raw(String(value));
+  // A number that no double holds stays one: JSON.stringify would make null of it.
+  if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY)
+    return raw(value > 0 ? "1e999" : "-1e999");
+  return value;
+}
 
 /** The reverse of `parseJson`. */
 export const jsonText = (value: unknown): string => {

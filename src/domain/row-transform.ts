@@ -93,6 +93,7 @@ export function defaultText({ datatype }: Column): string {
 const MAX_SHOWN = 64;
 
 function shown(value: unknown): string {
+  if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY) return "a number that no double holds";
   const text = jsonText(value);
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
 }

@@ -1,4 +1,5 @@
 import { effectiveSettings, type ImportSpec, type Reject } from "../domain/import.ts";
+import { MAX_PAYLOAD_DEPTH } from "../domain/item.ts";
 import type { ReadingState } from "../domain/object-rows.ts";
 import { objectUrl, parseObjectUrl } from "../domain/object-url.ts";
 import { BrokenObject } from "../domain/row-reader.ts";
@@ -78,6 +79,7 @@ export class FileReading {
             maxRows: settings.max_rows_per_partition,
             maxSpanMs: settings.max_minutes_per_partition * 60_000,
             maxBytes: MAX_BODY_BYTES,
+            maxDepth: MAX_PAYLOAD_DEPTH,
           })
         : null;
   }
@@ -166,7 +168,10 @@ export class FileReading {
   private evaluate(reader: ObjectReader): Evaluated {
     const { rows } = reader;
     if (rows === null) throw new Error("a row without its reader");
-    return rows.problem !== null ? { problem: rows.problem } : reader.transform(rows.value, rows.text, reader.head);
+    if (rows.problem !== null) return { problem: rows.problem };
+    const row = reader.transform(rows.value, rows.text, reader.head);
+    const misfit = "problem" in row ? null : (this.partition?.misfit(row.text, this.overhead) ?? null);
+    return misfit === null ? row : { problem: misfit };
   }
 
   private takeRow(reader: ObjectReader, row: Evaluated): void {
@@ -189,10 +194,6 @@ export class FileReading {
   }
 
   private takeInto(partition: Partition, reader: ObjectReader, text: string, primaryMs: number | null): void {
-    if (!partition.fits(text, this.overhead)) {
-      this.reject(reader, `is larger than a payload may be (${MAX_BODY_BYTES} bytes)`);
-      return;
-    }
     if (partition.isEmpty && reader.rows !== null) {
       partition.line = reader.rows.line;
       partition.offset = reader.rows.offset;

@@ -105,21 +105,25 @@ export function filesOf(book: Book, task: TaskRow, after: number): FileEntry[] {
   }));
 }
 
-/** Files as they are shown, in the order of the listing. `running`: what is being read. */
-export function shownFiles(book: Book, running: TaskRow[], after: number, limit: number): ImportFile[] {
-  const current = new Map<number, { read: number; rejected: number }>();
-  for (const task of running) {
+/** Files as they are shown, in the order of the listing. `unsettled`: tasks in whose files reading stands, or was stopped. */
+export function shownFiles(book: Book, unsettled: TaskRow[], after: number, limit: number): ImportFile[] {
+  const current = new Map<number, { read: number; rejected: number; isStopped: boolean }>();
+  for (const task of unsettled) {
     if (task.current === null) continue;
     const { number, progress } = task.current;
-    const sum = current.get(number) ?? { read: 0, rejected: 0 };
-    current.set(number, { read: sum.read + progress.read, rejected: sum.rejected + progress.rejected });
+    const sum = current.get(number) ?? { read: 0, rejected: 0, isStopped: true };
+    current.set(number, {
+      read: sum.read + progress.read,
+      rejected: sum.rejected + progress.rejected,
+      isStopped: sum.isStopped && task.state === "CANCELED",
+    });
   }
   return book.all("SELECT * FROM files WHERE number > ? ORDER BY number LIMIT ?", after, limit).map((row) => {
     const file = rowOf(row);
     const live = file.status === FILE.pending ? current.get(file.number) : undefined;
     return {
       ...{ number: file.number, key: file.key, etag: file.etag, size: file.size },
-      status: live === undefined ? (STATUS[file.status] ?? "pending") : "running",
+      status: live === undefined || live.isStopped ? (STATUS[file.status] ?? "pending") : "running",
       rows: file.read + (live?.read ?? 0),
       rejects: file.rejected + (live?.rejected ?? 0),
       error: file.error,

@@ -1,3 +1,4 @@
+import { isNestedDeeper } from "../domain/nesting.ts";
 import { utf8Length } from "../domain/text-blocks.ts";
 
 export interface PartitionRules {
@@ -6,7 +7,12 @@ export interface PartitionRules {
   maxSpanMs: number;
   /** Bytes that all of the payload may have. */
   maxBytes: number;
+  /** Levels that all of the payload may have. */
+  maxDepth: number;
 }
+
+/** A row stands in a list, in an object. */
+const OUTER_LEVELS = 2;
 
 /** Rejects that may come between the rows of one partition, in characters: they are kept until it closes. */
 const MAX_REJECT_CHARS = 1024 * 1024;
@@ -34,9 +40,12 @@ export class Partition {
     return this.rows.length === 0;
   }
 
-  /** Whether the row fits a partition at all. */
-  fits(row: string, overhead: number): boolean {
-    return utf8Length(row) + overhead <= this.rules.maxBytes;
+  /** Why the row fits no partition at all: in one it would cost all others their delivery. */
+  misfit(row: string, overhead: number): string | null {
+    const { maxBytes, maxDepth } = this.rules;
+    if (utf8Length(row) + overhead > maxBytes) return `is larger than a payload may be (${maxBytes} bytes)`;
+    const levels = maxDepth - OUTER_LEVELS;
+    return isNestedDeeper(row, levels) ? `is nested deeper than ${levels} levels` : null;
   }
 
   /** Whether the partition must close before the row. */

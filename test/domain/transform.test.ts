@@ -53,6 +53,10 @@ test("a value fits its type or refuses the row, by the column's name", () => {
     [{ type: "boolean" }, "yes", 'column c: "yes" is not a boolean'],
     [{ type: "double" }, "1.5e3", 1500],
     [{ type: "double" }, "1,5", 'column c: "1,5" is not a number'],
+    // As JSON has them: 1e400.
+    [{ type: "double" }, Number.POSITIVE_INFINITY, "column c: a number that no double holds is not a number"],
+    [{ type: "string" }, Number.NEGATIVE_INFINITY, "column c: a number that no double holds is not text"],
+    [{ type: "array" }, [1, Number.NEGATIVE_INFINITY], [1, Number.NEGATIVE_INFINITY]],
     [{ type: "datetime" }, "2026-06-01T12:00:00+02:00", "2026-06-01T10:00:00.000Z"],
     [
       { type: "datetime", format: "02/Jan/2006:15:04:05 -0700" },

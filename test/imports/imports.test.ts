@@ -235,6 +235,11 @@ describe("bad rows", () => {
     expect(record).toMatchObject({ status: "failed", rows: { delivered: 1, rejected: 1 } });
     expect(record.percent_complete).toBeLessThan(1);
     expect(record.errors[0]).toContain("on_error is abort");
+    // Nothing is being read any more.
+    expect((await world.files(record.id)).map((file) => [file.status, file.rows, file.rejects])).toEqual([
+      ["pending", 2, 1],
+      ["pending", 0, 0],
+    ]);
     expect(numbers(await world.payloads(record))).toEqual([1]);
     // What is left is read by a retry: behind the bad row, which ends it once more at the next.
     const retried = await ask("POST", `/v1/imports/${record.id}/retry`, { key: world.key });
@@ -272,6 +277,38 @@ describe("bad rows", () => {
     expect(data).toEqual([]);
     // It is not remembered as imported.
     expect((await world.run({ transform: "n" })).rows.delivered).toBe(5);
+  });
+
+  test("a row that no partition can hold costs the others nothing", async () => {
+    const world = await newImportWorld();
+    const made = await ask("POST", "/v1/transforms", {
+      key: world.key,
+      body: {
+        ...{ name: "t", type: "json" },
+        settings: {
+          output_columns: [
+            { name: "n", datatype: { type: "double" } },
+            { name: "m", datatype: { type: "map" } },
+          ],
+        },
+      },
+    });
+    expect(made.status).toBe(201);
+    const deep = `{"n":1,"m":{"a":${"[".repeat(61)}${"]".repeat(61)}}}`;
+    const deepest = deep.replace("[[", "[").replace("]]", "]");
+    const large = `{"n":2,"m":{"a":"${"x".repeat(1024 * 1024)}"}}`;
+    await world.put("a.ndjson", ['{"n":3}', deep, '{"n":1e400}', large, deepest, '{"n":4}'].join("\n"));
+    const record = await world.run({ transform: "t", delivery: "partition", tolerated_failure_percent: 100 });
+    expect(record.rows).toEqual({ read: 6, delivered: 3, rejected: 3 });
+    expect((await world.rejects(record.id)).map(({ line, reason }) => [line, reason])).toEqual([
+      [2, "is nested deeper than 62 levels"],
+      [3, "column n: a number that no double holds is not a number"],
+      [4, "is larger than a payload may be (1048576 bytes)"],
+    ]);
+    const [payload] = await world.payloads(record);
+    expect(numbers(payload.rows)).toEqual([3, 1, 4]);
+    const whole = await world.run({ transform: "t", delivery: "partition", on_error: "skip_file", force: true });
+    expect(whole).toMatchObject({ files: { failed: 1 }, rows: { delivered: 0 } });
   });
 
   test("the job's own rules refuse rows too", async () => {

@@ -223,7 +223,9 @@ export const importFile = z
     key: z.string(),
     etag: z.string(),
     size: number(),
-    status: z.enum(FILE_STATUSES),
+    status: z.enum(FILE_STATUSES).openapi({
+      description: "Of an ended import, `pending`: not read, or not to its end.",
+    }),
     rows: number().openapi({ description: "Rows read." }),
     rejects: number(),
     error: z.string().nullable().openapi({ description: "Why it failed, or was skipped." }),
