@@ -160,7 +160,8 @@ export class S3Source implements ObjectSource {
       signed.headers.set("Accept-Encoding", "identity");
       const response = await fetch(signed);
       if (response.ok) return response;
-      return { error: await refusalOf(response, method, what), floorMs: retryAfterMs(response) };
+      const isConditional = "If-Match" in headers;
+      return { error: await refusalOf(response, method, what, isConditional), floorMs: retryAfterMs(response) };
     } catch (error) {
       const why = patience.signal.aborted ? "does not answer" : `cannot be reached: ${(error as Error).message}`;
       return { error: new SourceError("ConnectionFailed", `the store ${why}`, true), floorMs: 0 };
@@ -170,10 +171,16 @@ export class S3Source implements ObjectSource {
   }
 }
 
-async function refusalOf(response: Response, method: string, what: string): Promise<SourceError> {
+async function refusalOf(
+  response: Response,
+  method: string,
+  what: string,
+  isConditional: boolean,
+): Promise<SourceError> {
   const { status } = response;
   const said = method === "HEAD" ? null : parseStoreError((await response.text()).slice(0, MAX_ERROR_CHARS));
-  if (status === 412) return changedObject(what);
+  // A store may say 412 of other things, such as an unsigned request.
+  if (status === 412 && isConditional) return changedObject(what);
   const code = said?.code ?? CODES[status] ?? `HTTP${status}`;
   const isPassing = status === 429 || status >= 500 || PASSING_CODES.includes(code);
   return new SourceError(code, said?.message || `the store answers ${status} for ${what}`, isPassing);

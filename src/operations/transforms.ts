@@ -2,7 +2,7 @@ import { ApiError, invalid, notFound } from "../domain/error.ts";
 import { timeOf } from "../domain/id.ts";
 import { rowsFrom, tellFormat } from "../domain/object-rows.ts";
 import { BrokenObject, type RowReader } from "../domain/row-reader.ts";
-import { compileTransform } from "../domain/row-transform.ts";
+import { compileTransform, csvFormatOf } from "../domain/row-transform.ts";
 import type { TransformSpec } from "../domain/transform.ts";
 import { transformProblems } from "../domain/transform-rules.ts";
 import type { Env } from "../env.ts";
@@ -149,6 +149,9 @@ function tryRow(rows: RowReader, transform: ReturnType<typeof compileTransform>,
 function lineOf(row: unknown, spec: TransformSpec): string {
   if (typeof row === "string") return row;
   if (spec.type === "json" || !Array.isArray(row)) return JSON.stringify(row);
-  const { delimiter = ",", quote = '"' } = spec.settings.format_details ?? {};
-  return row.map((field) => quote + String(field).replaceAll(quote, quote + quote) + quote).join(delimiter);
+  const { delimiter, quote, escape: mark } = csvFormatOf(spec);
+  if (quote === "") return row.join(delimiter);
+  const escaped = (field: string): string =>
+    mark === "" ? field : field.replaceAll(mark, mark + mark).replaceAll(quote, mark === quote ? quote : mark + quote);
+  return row.map((field) => quote + escaped(String(field ?? "")) + quote).join(delimiter);
 }

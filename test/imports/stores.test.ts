@@ -1,4 +1,5 @@
 import { gzipSync } from "node:zlib";
+import fc from "fast-check";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { ask } from "../http/ask.ts";
 import { type ImportWorld, ndjson, newImportWorld, numbered } from "./world.ts";
@@ -69,6 +70,7 @@ describe("a bucket", () => {
   test.each([
     ["s3://missing", "good", "NoSuchBucket: said the store"],
     ["s3://denied/dir/", "good", "AccessDenied: said the store"],
+    ["s3://unmet", "good", "PreconditionFailed: said the store"],
     ["s3://bucket-x", "bad", "InvalidAccessKeyId: said the store"],
     ["s3://bucket-x", null, "InvalidAccessKeyId: said the store"],
     ["s3://bucket-x/no-such-key", "good", "NoSuchKey: there is no object s3://bucket-x/no-such-key"],
@@ -199,6 +201,21 @@ describe("what cannot be imported is refused by the names of its fields", () => 
     expect((await world.begin({ ...BASE, job: other.job.id })).status).toBe(404);
     expect((await other.begin({})).status).toBe(409);
   });
+});
+
+test("lists of fields are tried as they stand, whatever quotes and escapes are", async () => {
+  const field = fc.string({ unit: fc.constantFrom('"', "'", "\\", ",", "\n", "a") }).filter((text) => text !== "");
+  const row = fc.tuple(field, field).map((fields) => [...fields]);
+  const style = fc.record({ quote: fc.constantFrom('"', "'"), escape: fc.constantFrom('"', "'", "\\") });
+  await fc.assert(
+    fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 5 }), style, async (data, format_details) => {
+      const columns = ["a", "b"].map((name) => ({ name, datatype: { type: "string" } }));
+      const transform = { type: "csv", settings: { format_details, output_columns: columns } };
+      const { body } = await ask("POST", "/v1/transforms/validate", { key: world.key, body: { transform, data } });
+      expect(body).toEqual({ rows: data.map(([a, b]) => ({ a, b })), errors: [] });
+    }),
+    { numRuns: 30 },
+  );
 });
 
 test("a transform is tried on rows before it is kept", async () => {
