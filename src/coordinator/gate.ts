@@ -26,6 +26,10 @@ export function gate(lane: Lane, now: number): Gate | null {
   return free > now ? { reason: "rate_limit", until: free } : null;
 }
 
+/** Until when the endpoint's hold or an open breaker keeps every run of the job back; `now` where nothing is known to. */
+export const heldUntil = (lane: Lane, now: number): number =>
+  Math.max(lane.limits.holds.until(JOB_WINDOW), earliestStart(lane.state.breaker, now) ?? now);
+
 /** The execution window, judged once a minute: that is as fine as it can be, and zones are slow to ask. */
 export class WindowClock {
   private window: { text: string; timezone: string; cron: Cron } | null = null;

@@ -12,7 +12,7 @@ import { packRunDoc, unpackRunDoc } from "../domain/run-doc.ts";
 import type { Trace } from "../domain/traceparent.ts";
 import type { RunRow } from "../store/projection.ts";
 import { batchId } from "./batch.ts";
-import { gate } from "./gate.ts";
+import { gate, heldUntil } from "./gate.ts";
 import { dueAt, type Lane } from "./lane.ts";
 import { type LedgerRun, PLACE } from "./ledger.ts";
 import type { JobConfig } from "./protocol.ts";
@@ -141,39 +141,46 @@ interface Waiting {
   earliest: number | null;
 }
 
-/** What holds a waiting run back now. It starts in the execution window, whatever else it waits for. */
+/**
+ * What holds a waiting run back now. Whatever that is, the run starts in the execution window, and not before every hold,
+ * open breaker and full rate window that stands in its way has ended.
+ */
 export function waiting(lane: Lane, run: LedgerRun): Waiting {
-  const { waitingFor, earliest } = heldBack(lane, run);
-  return { waitingFor, earliest: earliest === null ? null : lane.window.openingFrom(lane, earliest) };
+  const now = lane.state.clock;
+  const full = fullWindow(lane, run.doc.limits ? JSON.stringify(run.doc.limits) : null, now);
+  const { waitingFor, earliest } = heldBack(lane, run, full, now);
+  if (earliest === null) return { waitingFor, earliest };
+  const free = Math.max(earliest, heldUntil(lane, now), full?.earliest ?? now);
+  return { waitingFor, earliest: lane.window.openingFrom(lane, free) };
 }
 
-function heldBack(lane: Lane, run: LedgerRun): Waiting {
+function heldBack(lane: Lane, run: LedgerRun, full: FullWindow | null, now: number): Waiting {
   if (run.place === PLACE.due) {
     return { waitingFor: run.doc.next !== undefined ? "retry" : "schedule", earliest: dueAt(run) };
   }
-  const now = lane.state.clock;
   const closed = gate(lane, now);
   if (closed !== null) return { waitingFor: closed.reason, earliest: closed.until };
   if (batchRoom(lane, run.batch) <= 0) return { waitingFor: "batch", earliest: null };
   const key = run.doc.ckey;
   if (key !== undefined && lane.limits.keyRoom(key) <= 0) return { waitingFor: "key", earliest: null };
-  const full = fullWindow(lane, run.doc.limits ? JSON.stringify(run.doc.limits) : null, now);
   if (full !== null) return full;
   if (lane.freePermits === 0) return { waitingFor: "concurrency", earliest: null };
   return { waitingFor: null, earliest: now };
 }
 
+/** A rate window without room, or held, and when that ends. */
+interface FullWindow {
+  waitingFor: WaitingFor;
+  earliest: number;
+}
+
 /**
- * Of the named windows that runs with these limits draw from, the one that has room last.
+ * Of the windows that runs with these limits draw from, the job's own among them, the one that has room last.
  *
  * @param limits JSON of the names; null: every limit of the job.
  */
-export function fullWindow(
-  lane: Lane,
-  limits: string | null,
-  now: number,
-): { waitingFor: WaitingFor; earliest: number } | null {
-  let latest: { waitingFor: WaitingFor; earliest: number } | null = null;
+export function fullWindow(lane: Lane, limits: string | null, now: number): FullWindow | null {
+  let latest: FullWindow | null = null;
   for (const limit of lane.limits.limitsOf(limits)) {
     const at = lane.limits.freeAt(limit, now);
     if (at <= now || (latest !== null && at <= latest.earliest)) continue;

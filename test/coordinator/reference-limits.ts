@@ -101,6 +101,11 @@ export class ReferenceLimits {
     return free > now ? { waitingFor: "rate_limit", earliest: free } : null;
   }
 
+  /** Nothing of the job starts before then, as far as is known. */
+  heldUntil(now: number): number {
+    return Math.max(now, this.holdOf(JOB), earliestStart(this.breaker, now) ?? now);
+  }
+
   /** The window that holds a run back longest. */
   full(spec: JobSpec, limits: string[] | null, now: number): Reason | null {
     let latest: Reason | null = null;

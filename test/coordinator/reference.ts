@@ -348,7 +348,10 @@ export class Reference {
             waitingFor: this.freePermits === 0 ? "concurrency" : null,
             earliest: this.freePermits === 0 ? null : now,
           });
-    return { waitingFor, earliest: earliest === null ? null : openingFrom(this.spec, earliest) };
+    if (earliest === null) return { waitingFor, earliest };
+    const full = this.limits.full(this.spec, run.limits, now)?.earliest ?? now;
+    const free = Math.max(earliest, full, this.limits.heldUntil(now));
+    return { waitingFor, earliest: openingFrom(this.spec, free) };
   }
 
   /** A run that no alarm has looked at may expire at the moment it would have gone, or wait for that. */

@@ -143,6 +143,21 @@ describe("a run that waits says why and until when", () => {
     expect(at((await read(await trigger("later-closed", item))).earliest_start_at)).toBe(opens.getTime());
   });
 
+  test("two windows: not before both have room", async () => {
+    await newJob("twice", {
+      rate_limit_max: 1,
+      rate_limit_window_secs: 20,
+      rate_limit_keys: [{ name: "vendor", max: 1, window_secs: 60 }],
+    });
+    const first = await trigger("twice");
+    await reported(first, "completed");
+    const frees = at((await read(first)).started_at) + MINUTE;
+    await expectReason("twice", await trigger("twice"), "rate_limit", {}, frees, frees + 1_000);
+    // And what is due before then waits as long.
+    const due = { scheduled_at: new Date(frees - MINUTE / 2).toISOString() };
+    await expectReason("twice", await trigger("twice", due), "schedule", due, frees, frees + 1_000);
+  });
+
   test("retry", async () => {
     await newJob("retried", {}, "?status=503");
     const id = await trigger("retried");
