@@ -163,7 +163,9 @@ function refuseTooMany(desk: Desk): void {
 
 function conclude(desk: Desk, task: TaskRow, { end, wantsAfter }: TaskReport, now: number): ReportAnswer {
   const { state } = desk;
-  if (end?.kind === "done") {
+  // A range that was told is over, whatever its reader has still to say: told once more, it would count twice.
+  const isTold = task.range !== null && task.lines !== null;
+  if (end?.kind === "done" || isTold) {
     setTask(desk, task, task.failed > 0 ? "ERROR" : "DONE");
     return { kind: "stop" };
   }

@@ -38,6 +38,8 @@ export class Reporter {
   private parts = 0;
   private lastAt: number;
   private queue: Promise<unknown> = Promise.resolve();
+  /** Of a report that took settled files or rejects with it: the task is to be read again from what was told before. */
+  private failure: unknown = null;
   private readonly timer: ReturnType<typeof setInterval>;
 
   constructor(
@@ -56,6 +58,7 @@ export class Reporter {
     // Where the store keeps the reader waiting, what it knows by then is told all the same.
     this.timer = setInterval(() => {
       const pause = this.hasNews ? REPORT_EVERY_MS : BEAT_MS;
+      // A beat may fail, the next one comes; what must not fail unheard, whoever tells next hears of.
       if (Date.now() - this.lastAt >= pause) this.tell(null, null).catch(() => undefined);
     }, REPORT_EVERY_MS);
   }
@@ -109,24 +112,32 @@ export class Reporter {
   }
 
   private async tellNow(wantsAfter: number | null, end: TaskReport["end"]): Promise<ReportAnswer> {
+    if (this.failure !== null) throw this.failure;
     if (this.isStopped) return { kind: "stop" };
-    const { rejects, sample, settled, current } = this.pending;
-    this.pending = { rejects: [], sample: [], settled: [], current };
+    const step = this.pending;
+    const hasNews = this.hasNews;
+    this.pending = { rejects: [], sample: [], settled: [], current: step.current };
     this.rejectChars = 0;
     this.lastAt = Date.now();
+    try {
+      const answer = await this.send(step, wantsAfter, end);
+      if (answer.kind === "stop") this.isStopped = true;
+      return answer;
+    } catch (error) {
+      if (hasNews) this.failure = error;
+      throw error;
+    } finally {
+      this.lastAt = Date.now();
+    }
+  }
+
+  private async send(
+    { rejects, sample, settled, current }: Step,
+    wantsAfter: number | null,
+    end: TaskReport["end"],
+  ): Promise<ReportAnswer> {
     const part = await this.store(rejects);
-    const answer = await this.coordinator.report({
-      name: this.name,
-      settled,
-      current,
-      part,
-      sample,
-      wantsAfter,
-      end,
-    });
-    this.lastAt = Date.now();
-    if (answer.kind === "stop") this.isStopped = true;
-    return answer;
+    return this.coordinator.report({ name: this.name, settled, current, part, sample, wantsAfter, end });
   }
 
   private async store(rejects: Reject[]): Promise<TaskReport["part"]> {

@@ -89,6 +89,7 @@ function again(desk: Desk, task: TaskRow): void {
   }
   task.failed = 0;
   task.lost = 0;
+  task.lines = null;
   if (task.stream !== null) {
     task.previous = task.stream;
     task.stream = null;
