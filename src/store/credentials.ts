@@ -29,13 +29,15 @@ export function listCredentials(
     .limit(page.limit + 1);
 }
 
+/** The imports that need a credential; by their indexes, as there may be many imports that have ended. */
+const USERS = `SELECT id FROM imports INDEXED BY imports_open WHERE is_open = 1 AND credential_id = ?1
+  UNION SELECT id FROM imports INDEXED BY imports_due WHERE next_at IS NOT NULL AND credential_id = ?1`;
+
 /** @returns the imports that use it and have not ended or will repeat; it is deleted where there are none. */
 export async function deleteCredential(db: D1Database, id: string): Promise<string[]> {
-  const { results } = await db
-    .prepare("SELECT id FROM imports WHERE credential_id = ? AND (is_open = 1 OR next_at IS NOT NULL) LIMIT 5")
-    .bind(id)
-    .all<{ id: string }>();
-  if (results.length > 0) return results.map((row) => row.id);
-  await drizzle(db).delete(credentials).where(eq(credentials.id, id));
-  return [];
+  const [, users] = await db.batch<{ id: string }>([
+    db.prepare(`DELETE FROM credentials WHERE id = ?1 AND NOT EXISTS (${USERS})`).bind(id),
+    db.prepare(`${USERS} LIMIT 5`).bind(id),
+  ]);
+  return (users?.results ?? []).map((row) => row.id);
 }

@@ -1,3 +1,5 @@
+import { and, sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
 import { type ImportRecord, type ImportStatus, isEnded } from "../domain/import.ts";
 
 /** Imports as the copy knows them: their own objects are never behind. */
@@ -58,16 +60,18 @@ export async function listImports(
   filter: ImportFilter,
   page: { limit: number; before: string | null },
 ): Promise<ImportRecord[]> {
-  const source = filter.job_id === undefined ? "imports_by_project" : "imports_by_job";
-  const { results } = await db
-    .prepare(
-      `SELECT doc FROM imports INDEXED BY ${source} WHERE project_id = ?1 AND (?2 IS NULL OR job_id = ?2)
-       ${filter.job_id === undefined ? "" : "AND job_id = ?2"} AND (?3 IS NULL OR status = ?3)
-       AND (?4 IS NULL OR id < ?4) ORDER BY id DESC LIMIT ?5`,
-    )
-    .bind(filter.project_id, filter.job_id ?? null, filter.status ?? null, page.before, page.limit + 1)
-    .all<Row>();
-  return results.map(toRecord);
+  const { project_id, job_id, status } = filter;
+  const index = sql.raw(job_id === undefined ? "imports_by_project" : "imports_by_job");
+  const matches = and(
+    sql`project_id = ${project_id}`,
+    job_id === undefined ? undefined : sql`job_id = ${job_id}`,
+    status === undefined ? undefined : sql`status = ${status}`,
+    page.before === null ? undefined : sql`id < ${page.before}`,
+  );
+  const rows = await drizzle(db).all<Row>(
+    sql`SELECT doc FROM imports INDEXED BY ${index} WHERE ${matches} ORDER BY id DESC LIMIT ${page.limit + 1}`,
+  );
+  return rows.map(toRecord);
 }
 
 export async function deleteImport(db: D1Database, id: string): Promise<void> {

@@ -1,3 +1,5 @@
+import { sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
 import type { ImportRecord } from "../domain/import.ts";
 
 /** What is kept of an import for clients that know it as a batch ingest job. Times are Unix milliseconds. */
@@ -72,14 +74,13 @@ export async function listIngestJobs(
   projectId: string,
   page: { limit: number; before: string | null },
 ): Promise<IngestJob[]> {
-  const { results } = await db
-    .prepare(
-      `SELECT j.*, i.doc FROM ingest_jobs AS j JOIN imports AS i ON i.id = j.import_id
-       WHERE j.project_id = ?1 AND (?2 IS NULL OR j.import_id < ?2) ORDER BY j.import_id DESC LIMIT ?3`,
-    )
-    .bind(projectId, page.before, page.limit)
-    .all<IngestJobRow & { doc: string }>();
-  return results.map(({ doc, ...row }) => ({ row, record: JSON.parse(doc) as ImportRecord }));
+  const before = page.before === null ? sql`` : sql`AND j.import_id < ${page.before}`;
+  const rows = await drizzle(db).all<IngestJobRow & { doc: string }>(
+    sql`SELECT j.*, i.doc FROM ingest_jobs AS j CROSS JOIN imports AS i
+      WHERE j.project_id = ${projectId} ${before} AND i.id = j.import_id
+      ORDER BY j.import_id DESC LIMIT ${page.limit}`,
+  );
+  return rows.map(({ doc, ...row }) => ({ row, record: JSON.parse(doc) as ImportRecord }));
 }
 
 export async function deleteIngestJob(db: D1Database, importId: string): Promise<void> {

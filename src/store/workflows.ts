@@ -1,3 +1,5 @@
+import { sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
 import type { WorkflowStep } from "../domain/workflow.ts";
 
 /** A workflow as it is now. Times are Unix milliseconds. */
@@ -146,17 +148,15 @@ export async function listWorkflows(
   projectId: string,
   page: { limit: number; before: string | null },
 ): Promise<{ rows: WorkflowRow[]; next: string | null }> {
-  const { results } = await db
-    .prepare(
-      `WITH candidates AS MATERIALIZED (
-         SELECT * FROM workflows WHERE project_id = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3)
-       SELECT * FROM (
-         SELECT ${COLUMNS}, count(*) OVER () AS found, sum(length(r.steps)) OVER (ORDER BY w.id DESC) AS chars
-         FROM candidates AS w JOIN workflow_revisions AS r ON r.workflow_id = w.id AND r.revision = w.revision)
-       WHERE chars - length(steps) < ?4 ORDER BY id DESC`,
-    )
-    .bind(projectId, page.before, page.limit + 1, PAGE_CHARS)
-    .all<Raw & { found: number; chars: number }>();
+  const before = page.before === null ? sql`` : sql`AND id < ${page.before}`;
+  const results = await drizzle(db).all<Raw & { found: number; chars: number }>(
+    sql`WITH candidates AS MATERIALIZED (
+        SELECT * FROM workflows WHERE project_id = ${projectId} ${before} ORDER BY id DESC LIMIT ${page.limit + 1})
+      SELECT * FROM (
+        SELECT ${sql.raw(COLUMNS)}, count(*) OVER () AS found, sum(length(r.steps)) OVER (ORDER BY w.id DESC) AS chars
+        FROM candidates AS w JOIN workflow_revisions AS r ON r.workflow_id = w.id AND r.revision = w.revision)
+      WHERE chars - length(steps) < ${PAGE_CHARS} ORDER BY id DESC`,
+  );
   const rows = results.slice(0, page.limit);
   const found = results[0]?.found ?? 0;
   const next = found > rows.length ? (rows.at(-1)?.id ?? null) : null;
@@ -172,7 +172,8 @@ export async function jobsByRefs(
   const { results } = await db
     .prepare(
       `SELECT id, slug FROM jobs WHERE project_id = ?1 AND deleted_at IS NULL AND id IN (SELECT value FROM json_each(?2))
-       UNION SELECT id, slug FROM jobs WHERE project_id = ?1 AND deleted_at IS NULL AND slug IN (SELECT value FROM json_each(?2))`,
+       UNION SELECT id, slug FROM jobs INDEXED BY jobs_by_slug
+         WHERE project_id = ?1 AND deleted_at IS NULL AND slug IN (SELECT value FROM json_each(?2))`,
     )
     .bind(projectId, JSON.stringify(refs))
     .all<{ id: string; slug: string }>();

@@ -3,6 +3,7 @@ import { beforeAll, expect, test } from "vitest";
 import type { Env } from "../../src/env.ts";
 import { type CronCursor, listDueCrons, setCronClocks } from "../../src/store/crons.ts";
 import { SPEC } from "../fixtures/job-spec.ts";
+import { watched } from "./watched.ts";
 
 const { DB } = platform as unknown as Env;
 
@@ -26,20 +27,8 @@ beforeAll(async () => {
     .run();
 });
 
-/** D1, and what was asked of it. */
-function watched(): { db: D1Database; asked: { query: string; args: unknown[] }[] } {
-  const asked: { query: string; args: unknown[] }[] = [];
-  const prepare = (query: string) => ({
-    bind: (...args: unknown[]) => {
-      asked.push({ query, args });
-      return DB.prepare(query).bind(...args);
-    },
-  });
-  return { db: { prepare } as unknown as D1Database, asked };
-}
-
 test("what is due of ten thousand crons is found by one query, by its index, reading nothing else", async () => {
-  const { db, asked } = watched();
+  const { db, asked } = watched(DB);
   const due = await listDueCrons(db, NOW, null, 1000);
   expect(due).toHaveLength(JOBS / DUE_EVERY);
   expect(due.every((job) => Number(job.id.slice(4)) % DUE_EVERY === 0)).toBe(true);
