@@ -248,6 +248,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
       executing: 0,
       oldest_waiting_at: null,
       waiting_for: {},
+      earliest_start_at: null,
       concurrency_now: 0,
       concurrency_limit: 0,
     };

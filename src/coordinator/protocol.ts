@@ -306,6 +306,8 @@ export interface LaneHealth {
   executing: number;
   oldest_waiting_at: number | null;
   waiting_for: Partial<Record<WaitingFor, number>>;
+  /** When the first of what waits can start; null: nothing waits, or nobody knows. */
+  earliest_start_at: number | null;
   /** Calls in flight, those handed to a consumer included. */
   concurrency_now: number;
   /** How many may be: the adaptive limit's present value, where there is one. */

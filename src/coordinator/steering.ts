@@ -76,40 +76,63 @@ export function laneHealth(lane: Lane): LaneHealth {
   add("schedule", c.delayed - lane.state.retrying);
   const now = lane.state.clock;
   const closed = gate(lane, now);
+  let queuedFrom = closed?.until ?? null;
   if (closed !== null) add(closed.reason, c.queued);
   else {
-    const blocked = countBlocked(lane, now, add);
-    if (lane.freePermits === 0) add("concurrency", Math.max(0, c.queued - blocked));
+    const { blocked, earliest } = countBlocked(lane, now, add);
+    const others = Math.max(0, c.queued - blocked);
+    if (lane.freePermits === 0) add("concurrency", others);
+    queuedFrom = others > 0 && lane.freePermits > 0 ? now : earliest;
   }
   return {
     waiting: c.delayed + c.queued,
     executing: c.executing,
     oldest_waiting_at: oldestWaitingAt(lane),
+    earliest_start_at: earliestStart(lane, c.queued > 0 ? queuedFrom : null),
     waiting_for: waitingFor,
     concurrency_now: lane.held.size,
     concurrency_limit: lane.concurrencyLimit,
   };
 }
 
-/** Adds what waits behind a batch, a key or a window, by reason. */
-function countBlocked(lane: Lane, now: number, add: (reason: WaitingFor, n: number) => void): number {
+/** The first instant at which one of all that wait can start; null: nothing waits, or nobody knows. */
+function earliestStart(lane: Lane, queuedFrom: number | null): number | null {
+  const due = lane.state.counts.delayed > 0 ? lane.ledger.firstDue() : null;
+  const first = due !== null && queuedFrom !== null ? Math.min(due, queuedFrom) : (due ?? queuedFrom);
+  return first === null ? null : lane.window.openingFrom(lane, first);
+}
+
+/** Adds what waits behind a batch, a key or a window, by reason; `earliest`: when the first of these windows has room. */
+function countBlocked(
+  lane: Lane,
+  now: number,
+  add: (reason: WaitingFor, n: number) => void,
+): { blocked: number; earliest: number | null } {
   let blocked = 0;
+  let earliest: number | null = null;
   for (const flow of lane.scheduler.flows.values()) {
     const blocker = flow.count > 0 ? blockerOf(lane, flow, now) : null;
     if (blocker === null) continue;
     blocked += flow.count;
-    add(reasonOf(lane, flow, blocker, now), flow.count);
+    const waiting = waitingBehind(lane, flow, blocker, now);
+    add(waiting.waitingFor, flow.count);
+    if (waiting.earliest !== null) earliest = Math.min(waiting.earliest, earliest ?? waiting.earliest);
   }
-  return blocked;
+  return { blocked, earliest };
 }
 
-/** The same reason as the flow's runs give themselves. */
-function reasonOf(lane: Lane, flow: Flow, blocker: Blocker, now: number): WaitingFor {
-  if (blocker.startsWith("batch:")) return "batch";
-  if (blocker.startsWith("key:")) return "key";
+/** The same reason, and the same instant, as the flow's runs give themselves. */
+function waitingBehind(
+  lane: Lane,
+  flow: Flow,
+  blocker: Blocker,
+  now: number,
+): { waitingFor: WaitingFor; earliest: number | null } {
+  if (blocker.startsWith("batch:")) return { waitingFor: "batch", earliest: null };
+  if (blocker.startsWith("key:")) return { waitingFor: "key", earliest: null };
   const full = fullWindow(lane, flow.limits, now);
   if (full === null) throw new Error(`${blocker} blocks a flow and has room`);
-  return full.waitingFor;
+  return full;
 }
 
 /** The oldest run that no consumer holds: at most as many rows are read as there are permits in use. */

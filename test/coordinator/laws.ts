@@ -13,6 +13,7 @@ export async function holdsAtTheLane(play: Play): Promise<boolean> {
     reference.batches.map((batch) => batch.id),
   );
   const waitingForNow: Record<string, number> = {};
+  const startsKnown: number[] = [];
   reference.runs.forEach((run, i) => {
     const record = shown.runs[i] ?? null;
     if (record === null) {
@@ -31,6 +32,7 @@ export async function holdsAtTheLane(play: Play): Promise<boolean> {
     const { waitingFor, earliest } = reference.reason(run, shown.clock);
     expect([run.seq, record.waiting_for, record.earliest_start_at]).toEqual([run.seq, waitingFor, earliest]);
     if (waitingFor !== null) waitingForNow[waitingFor] = (waitingForNow[waitingFor] ?? 0) + 1;
+    if (earliest !== null) startsKnown.push(earliest);
   });
   reference.batches.forEach((batch, i) => {
     const record = shown.batches[i] ?? null;
@@ -44,6 +46,7 @@ export async function holdsAtTheLane(play: Play): Promise<boolean> {
     concurrency_now: reference.held().length,
     concurrency_limit: reference.maxConcurrency,
     waiting_for: waitingForNow,
+    earliest_start_at: startsKnown.length === 0 ? null : Math.min(...startsKnown),
   });
   return shown.copied;
 }

@@ -36,6 +36,7 @@ export async function getJob({ client, printer }: Context, ref: string): Promise
       "rate limit": job.rate_limit_max === null ? null : `${job.rate_limit_max} in ${job.rate_limit_window_secs} s`,
       cron: job.cron === null ? null : `${job.cron} ${job.timezone}`,
       waiting: waitingFor.length === 0 ? health.waiting : `${health.waiting} (${waitingFor.join(", ")})`,
+      "next start": health.earliest_start_at,
       executing: health.executing,
       "last 24 h": Object.entries(health.last_24h.by_status)
         .filter(([, count]) => count > 0)

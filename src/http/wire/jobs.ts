@@ -127,6 +127,9 @@ export const jobHealthWire = z
     executing: z.number().int(),
     oldest_waiting_at: instant().nullable(),
     waiting_for: z.record(z.string(), z.number().int()).openapi({ description: "How many wait, by reason." }),
+    earliest_start_at: instant()
+      .nullable()
+      .openapi({ description: "When the first of what waits can start; null where nothing waits, or nobody knows." }),
     concurrency_now: z.number().int().openapi({ description: "Calls in flight, those handed to a consumer included." }),
     concurrency_limit: z
       .number()
@@ -210,4 +213,5 @@ export const toHealthWire = (health: JobHealth): z.infer<typeof jobHealthWire> =
   ...health,
   waiting_for: health.waiting_for as Record<string, number>,
   oldest_waiting_at: isoOrNull(health.oldest_waiting_at),
+  earliest_start_at: isoOrNull(health.earliest_start_at),
 });
