@@ -35,6 +35,7 @@ export function useHealths(jobs: readonly Job[] | null): Readonly<Record<string,
       }
       asking -= 1;
       due.set(id, performance.now() + pauseAfter(health));
+      if (!isOver) look();
     };
     const look = (): void => {
       if (document.hidden || session.value === null) return;

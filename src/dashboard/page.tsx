@@ -31,7 +31,8 @@ export function Page({ title, tabTitle = title, crumb, sub, actions, children }:
           {/* Its line is there before it is known. */}
           {crumb && <div class="page-sub">{sub}</div>}
         </div>
-        {actions && <div class="row">{actions}</div>}
+        {/* So is that of its buttons. */}
+        {(actions || crumb) && <div class="row actions">{actions}</div>}
       </header>
       <div class="stack">{children}</div>
     </>

@@ -21,6 +21,7 @@ const LOOKS: Record<string, Look> = {
   crashed: { label: "crashed", tone: "bad", mark: "cross" },
   dead: { label: "dead", tone: "bad", mark: "cross" },
   rejected: { label: "rejected", tone: "bad", mark: "cross" },
+  failing: { label: "failing", tone: "bad", mark: "cross" },
   partially_failed: { label: "partially failed", tone: "bad", mark: "half" },
   done_with_errors: { label: "done with errors", tone: "bad", mark: "half" },
   expired: { label: "expired", tone: "bad", mark: "clock" },
@@ -32,14 +33,18 @@ const LOOKS: Record<string, Look> = {
   queued: { label: "queued", tone: "idle", mark: "ring" },
   ready: { label: "ready", tone: "idle", mark: "ring" },
   pending: { label: "pending", tone: "idle", mark: "ring" },
+  waiting: { label: "waiting", tone: "idle", mark: "clock" },
   sleeping: { label: "sleeping", tone: "idle", mark: "clock" },
   delayed: { label: "delayed", tone: "idle", mark: "clock" },
   paused: { label: "paused", tone: "held", mark: "pause" },
+  held_back: { label: "held back", tone: "held", mark: "pause" },
   interrupted: { label: "interrupted", tone: "held", mark: "pause" },
   disabled: { label: "disabled", tone: "held", mark: "bar" },
   canceling: { label: "canceling", tone: "held", mark: "bar" },
   canceled: { label: "canceled", tone: "held", mark: "bar" },
   skipped: { label: "skipped", tone: "held", mark: "bar" },
+  broken_off: { label: "broken off", tone: "held", mark: "half" },
+  not_read: { label: "not read", tone: "held", mark: "bar" },
   duplicate: { label: "duplicate", tone: "held", mark: "half" },
 };
 
@@ -106,6 +111,12 @@ export function holdingBack(waitingFor: Record<string, number>, limits: Limits |
     .map(([reason, n]) => `${count(n)} ${n === 1 ? "waits" : "wait"} ${reasonInWords(reason, limits)}`)
     .join(", ");
 }
+
+/** Tags and metadata. */
+export const pairsInWords = (pairs: Record<string, string>): string =>
+  Object.entries(pairs)
+    .map(([name, value]) => `${name}: ${value}`)
+    .join(", ") || "none";
 
 /** What went wrong with a call, by its class. */
 const CLASSES: Record<string, string> = {

@@ -15,9 +15,10 @@ import { goTo } from "../place.ts";
 import { api } from "../polling.ts";
 import { hrefOf } from "../routing.ts";
 import { mayUse } from "../session.ts";
-import { itemsInWords } from "../wording.ts";
+import { itemsInWords, pairsInWords } from "../wording.ts";
 import { BatchItems } from "./batch-items.tsx";
 import { partsOf } from "./batch-parts.ts";
+import { BatchWord } from "./batch-word.tsx";
 
 /** A batch operation at work, as its stream tells it. */
 export function BatchPage({ id }: { id: string }) {
@@ -52,6 +53,7 @@ export function BatchPage({ id }: { id: string }) {
         <div class="panel-body">
           <Flow parts={parts} total={batch.created_count} label="Runs" />
           <Legend parts={parts} />
+          <BatchWord batch={batch} />
         </div>
       </Panel>
       <div role="status" aria-live="polite" class="hidden">
@@ -148,7 +150,7 @@ function Steering({ batch, onChanged }: { batch: BatchOperation; onChanged: () =
         </>
       )}
       {/* Keys keep each button where it is, and its question with it. */}
-      <Action key="download" label="Download" act={results} />
+      <Action key="download" label="Download results" act={results} />
     </>
   );
 }
@@ -168,10 +170,5 @@ const factsOf = (b: BatchOperation): [string, preact.ComponentChildren][] => [
       : `above ${b.failure_threshold.percent} % failed of ${count(b.failure_threshold.min_items)} or more`,
   ],
   ["Retry of", <IdLink section="batches" id={b.retry_of} />],
-  [
-    "Metadata",
-    Object.entries(b.metadata)
-      .map(([k, v]) => `${k}: ${v}`)
-      .join(", ") || "none",
-  ],
+  ["Metadata", pairsInWords(b.metadata)],
 ];

@@ -10,9 +10,11 @@ import { IdLink, JobLink } from "../parts/links.tsx";
 import { Listing } from "../parts/listing.tsx";
 import { Empty, Facts, Figure, Loading, Panel, Problem } from "../parts/panel.tsx";
 import { Status } from "../parts/status.tsx";
+import { shownTab, Tabs } from "../parts/tabs.tsx";
 import { When } from "../parts/when.tsx";
 import { api, usePages, usePolled } from "../polling.ts";
 import { mayUse } from "../session.ts";
+import { ImportRejects } from "./import-rejects.tsx";
 import type { Import } from "./imports.tsx";
 
 const IMPORT_MS = 1000;
@@ -29,7 +31,8 @@ export function ImportPage({ id }: { id: string }) {
       </Page>
     );
   }
-  const parts = filePartsOf(data);
+  const isOver = isEnded(data.status);
+  const parts = filePartsOf(data, isOver);
   return (
     <Page
       title={data.name ?? `Import ${shortId(id)}`}
@@ -53,7 +56,11 @@ export function ImportPage({ id }: { id: string }) {
           hint={`${bytes(data.bytes.done)} of ${bytes(data.bytes.total)}`}
         />
         <Figure label="Files" value={count(data.files.total)} hint={`${count(data.files.done)} done`} />
-        <Figure label="Rows read" value={count(data.rows.read)} hint={data.settings.dry_run ? "dry run" : "so far"} />
+        <Figure
+          label="Rows read"
+          value={count(data.rows.read)}
+          hint={data.settings.dry_run ? "dry run" : isOver ? "in all" : "so far"}
+        />
         <Figure label="Delivered" value={count(data.rows.delivered)} hint={`as ${data.delivery}s`} />
         <Figure
           label="Rejected"
@@ -68,27 +75,27 @@ export function ImportPage({ id }: { id: string }) {
           </div>
         </Panel>
       )}
-      <Panel title="About it">
-        <div class="panel-body">
-          <Facts of={factsOf(data)} />
-        </div>
-      </Panel>
       <Panel title="Files">
         <div class="panel-body">
           <Flow parts={parts} total={data.files.total} label="Files" />
           <Legend parts={parts} />
         </div>
-        <Files id={id} isOver={isEnded(data.status)} />
       </Panel>
+      {/* The last of the page: what grows pushes nothing down. */}
+      <Contents of={data} isOver={isOver} />
     </Page>
   );
 }
 
-const filePartsOf = ({ files }: Import): Part[] => [
+const filePartsOf = ({ files }: Import, isOver: boolean): Part[] => [
   { label: "done", value: files.done, kind: "good" },
   { label: "failed", value: files.failed, kind: "bad" },
   { label: "skipped", value: files.skipped, kind: "held" },
-  { label: "to come", value: Math.max(0, files.total - files.done - files.failed - files.skipped), kind: "idle" },
+  {
+    label: isOver ? "not read" : "to come",
+    value: Math.max(0, files.total - files.done - files.failed - files.skipped),
+    kind: "idle",
+  },
 ];
 
 function Notes({ kind, texts }: { kind: "problem" | "note"; texts: string[] }) {
@@ -98,6 +105,27 @@ function Notes({ kind, texts }: { kind: "problem" | "note"; texts: string[] }) {
         <li key={text}>{text}</li>
       ))}
     </ul>
+  );
+}
+
+function Contents({ of, isOver }: { of: Import; isOver: boolean }) {
+  const tabs = [
+    ["files", `Files ${count(of.files.total)}`],
+    ["rejects", `Rejected rows ${count(of.rows.rejected)}`],
+    ["about", "About it"],
+  ] as const;
+  const shown = shownTab(tabs);
+  return (
+    <Panel title="Contents">
+      <Tabs names={tabs} shown={shown} />
+      {shown === "files" && <Files id={of.id} isOver={isOver} />}
+      {shown === "rejects" && <ImportRejects of={of} isOver={isOver} />}
+      {shown === "about" && (
+        <div class="panel-body">
+          <Facts of={factsOf(of)} />
+        </div>
+      )}
+    </Panel>
   );
 }
 
@@ -123,7 +151,11 @@ function Files({ id, isOver }: { id: string; isOver: boolean }) {
             </>
           ),
         },
-        { title: "State", width: "medium", cell: (file) => <Status of={file.status} /> },
+        {
+          title: "State",
+          width: "medium",
+          cell: (file) => <Status of={isOver ? settledStatus(file.status) : file.status} />,
+        },
         { title: "Size", width: "narrow", isNumber: true, cell: (file) => bytes(file.size) },
         { title: "Rows", width: "narrow", isNumber: true, cell: (file) => count(file.rows) },
         { title: "Rejects", width: "narrow", isNumber: true, cell: (file) => count(file.rejects) },
@@ -133,10 +165,16 @@ function Files({ id, isOver }: { id: string; isOver: boolean }) {
   );
 }
 
+/** Of an import that ended before its files did. */
+const settledStatus = (status: File["status"]): string =>
+  status === "running" ? "broken_off" : status === "pending" ? "not_read" : status;
+
 function Steering({ of, onDone }: { of: Import; onDone: () => void }) {
   const isAllowed = mayUse("runs:write");
   const params = { id: of.id };
   const isOver = isEnded(of.status);
+  // Rejected rows are the same when they are read again.
+  const hasFailed = of.status === "failed" || of.files.failed > 0;
   const rejects = (): Promise<void> => download(`/v1/imports/${of.id}/rejects`, `import-${of.id}-rejects.ndjson`);
   const common = { onDone, isDisabled: !isAllowed };
   return (
@@ -146,7 +184,8 @@ function Steering({ of, onDone }: { of: Import; onDone: () => void }) {
           {...common}
           key="retry"
           label="Retry what failed"
-          isPrimary
+          isPrimary={hasFailed}
+          isDisabled={!isAllowed || !hasFailed}
           act={() => api().call("POST /v1/imports/{id}/retry", { params })}
         />
       )}
@@ -175,7 +214,7 @@ function Steering({ of, onDone }: { of: Import; onDone: () => void }) {
           act={() => api().call("POST /v1/imports/{id}/cancel", { params })}
         />
       )}
-      <Action key="rejects" label="Rejects" isDisabled={of.rows.rejected === 0} act={rejects} />
+      <Action key="rejects" label="Download rejects" isDisabled={of.rows.rejected === 0} act={rejects} />
     </>
   );
 }

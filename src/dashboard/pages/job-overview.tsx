@@ -7,7 +7,7 @@ import { Flow } from "../parts/flow.tsx";
 import { Empty, Facts, Figure, Loading, Panel } from "../parts/panel.tsx";
 import { When } from "../parts/when.tsx";
 import { api, usePolled } from "../polling.ts";
-import { reasonInWords, reasonsByWeight } from "../wording.ts";
+import { pairsInWords, reasonInWords, reasonsByWeight } from "../wording.ts";
 
 export function JobOverview({ job, health }: { job: Job; health: JobHealth | undefined }) {
   const quantiles = health?.last_24h.duration_ms;
@@ -40,18 +40,29 @@ export function JobOverview({ job, health }: { job: Job; health: JobHealth | und
           hint={`95 % within ${duration(quantiles?.p95 ?? null)}`}
         />
       </div>
-      <Panel title="What holds it back">
+      <Panel title="What holds it back" aside={<NextStart at={health?.earliest_start_at ?? null} />}>
         <div class="panel-body reasons-place">
           <Reasons job={job} health={health} />
         </div>
       </Panel>
       <Charts jobId={job.id} />
       <Panel title="Limits and delivery">
-        <div class="panel-body">
+        <div class="panel-body stack">
+          {job.description && <p class="prose">{job.description}</p>}
           <Facts of={factsOf(job)} />
         </div>
       </Panel>
     </div>
+  );
+}
+
+/** Where something waits, and it is known when the first of it can start. */
+function NextStart({ at }: { at: string | null }) {
+  if (at === null) return null;
+  return (
+    <span class="quiet">
+      next <When at={at} />
+    </span>
   );
 }
 
@@ -218,4 +229,15 @@ export const factsOf = (job: Job): [string, preact.ComponentChildren][] => [
     "Open",
     job.execution_window_cron ? <span class="mono">{`${job.execution_window_cron} (${job.timezone})`}</span> : "always",
   ],
+  ["Tells", job.webhook_url ? <span class="mono">{job.webhook_url}</span> : "nobody"],
+  ["Then starts", job.on_complete_trigger_workflow ?? "no workflow"],
+  [
+    "Waiting runs use",
+    {
+      pin: "the version they were made with",
+      latest: "the newest version",
+      minor: "the newest compatible version",
+    }[job.version_policy],
+  ],
+  ["Tags", pairsInWords(job.tags)],
 ];

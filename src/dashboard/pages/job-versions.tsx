@@ -1,3 +1,4 @@
+import { useRef } from "preact/hooks";
 import type { Answer, Job } from "../../client/client.ts";
 import { Action } from "../parts/action.tsx";
 import { Listing } from "../parts/listing.tsx";
@@ -18,6 +19,12 @@ export function JobVersions({ job, onRestored }: { job: Job; onRestored: () => v
   const pages = usePages(`versions ${job.id} ${job.version_id}`, load, VERSIONS_MS);
   const shown = Number(place.value.query.version) || job.version;
   const against = Number(place.value.query.against) || shown - 1;
+  const changes = useRef<HTMLDivElement>(null);
+  const look = (version: Version): void => {
+    setQuery({ version: String(version.version), against: null });
+    // On a phone they stand below the list.
+    changes.current?.scrollIntoView({ block: "nearest" });
+  };
   const restore = (version: Version) =>
     api().call("POST /v1/jobs/{job}/versions/{version_id}/restore", {
       params: { job: job.id, version_id: version.version_id },
@@ -50,11 +57,7 @@ export function JobVersions({ job, onRestored }: { job: Job; onRestored: () => v
               width: "wide",
               cell: (v) => (
                 <span class="row end">
-                  <button
-                    type="button"
-                    aria-pressed={v.version === shown}
-                    onClick={() => setQuery({ version: String(v.version), against: null })}
-                  >
+                  <button type="button" aria-pressed={v.version === shown} onClick={() => look(v)}>
                     Changes
                   </button>
                   {v.version !== job.version && (
@@ -73,7 +76,9 @@ export function JobVersions({ job, onRestored }: { job: Job; onRestored: () => v
           empty={<Empty title="No versions" />}
         />
       </Panel>
-      <Changes jobId={job.id} version={shown} against={against} newest={job.version} />
+      <div ref={changes} class="beside">
+        <Changes jobId={job.id} version={shown} against={against} newest={job.version} />
+      </div>
     </div>
   );
 }

@@ -57,7 +57,9 @@ const columnsWith = (healths: Readonly<Record<string, JobHealth>>): Column<Job>[
     isMain: true,
     cell: (job) => (
       <>
-        <a href={hrefOf("jobs", job.id)}>{job.name}</a>
+        <a href={hrefOf("jobs", job.id)} title={job.name}>
+          {job.name}
+        </a>
         <span class="cell-sub mono one-line">{job.slug}</span>
       </>
     ),
@@ -65,14 +67,18 @@ const columnsWith = (healths: Readonly<Record<string, JobHealth>>): Column<Job>[
   { title: "State", width: "medium", cell: (job) => <Status of={stateOf(job, healths[job.id])} /> },
   { title: "Waiting", width: "narrow", isNumber: true, cell: ({ id }) => numberOf(healths[id]?.waiting) },
   { title: "In flight", width: "narrow", isNumber: true, cell: ({ id }) => numberOf(healths[id]?.concurrency_now) },
-  { title: "Success, 24 h", width: "medium", isNumber: true, cell: ({ id }) => successOf(healths[id]) },
+  { title: "Success, 24 h", width: "medium", isNumber: true, cell: ({ id }) => <Success of={healths[id]} /> },
   {
     title: "Held back",
     width: "wide",
     cell: (job) => {
       const health = healths[job.id];
       const words = health ? holdingBack(health.waiting_for, job) : null;
-      return <span class={words ? "clamp" : "quiet"}>{words ?? (health ? "nothing" : NONE)}</span>;
+      return (
+        <span class={words ? "clamp" : "quiet"} title={words ?? undefined}>
+          {words ?? (health ? "nothing" : NONE)}
+        </span>
+      );
     },
   },
 ];
@@ -82,15 +88,23 @@ export const stateOf = (job: Job, health: JobHealth | undefined): string => {
   if (job.paused) return "paused";
   if (health === undefined) return "ready";
   if (health.executing > 0) return "running";
+  if (STANDSTILLS.some((reason) => health.waiting_for[reason])) return "held_back";
   return health.waiting > 0 ? "queued" : "ready";
 };
 
+/** What holds back every run of a job, and for longer than a look. */
+const STANDSTILLS = ["breaker", "hold", "window"];
+
 const numberOf = (n: number | undefined): string => (n === undefined ? NONE : count(n));
 
-const successOf = (health: JobHealth | undefined): string => {
-  const share = health?.last_24h.success_rate ?? null;
-  return share === null ? NONE : percent(share);
-};
+/** Below this something is wrong. */
+const WELL = 0.9;
+
+function Success({ of }: { of: JobHealth | undefined }) {
+  const share = of?.last_24h.success_rate ?? null;
+  if (share === null || share >= WELL) return <>{share === null ? NONE : percent(share)}</>;
+  return <Status of="failing" label={percent(share)} />;
+}
 
 function NoJobs() {
   return (

@@ -1,5 +1,5 @@
 import type { Run } from "../../client/client.ts";
-import { between, duration, moment, NONE, shortId } from "../format.ts";
+import { between, duration, NONE, shortId } from "../format.ts";
 import { Page } from "../page.tsx";
 import { Action } from "../parts/action.tsx";
 import { JsonView } from "../parts/json-view.tsx";
@@ -11,7 +11,8 @@ import { goTo } from "../place.ts";
 import { api, usePolled } from "../polling.ts";
 import { hrefOf } from "../routing.ts";
 import { mayUse } from "../session.ts";
-import { errorInWords, reasonInWords } from "../wording.ts";
+import { pairsInWords } from "../wording.ts";
+import { RunAttempts } from "./run-attempts.tsx";
 
 const RUN_MS = 1000;
 
@@ -40,7 +41,6 @@ export function RunPage({ id }: { id: string }) {
         <>
           <JobLink id={run.job_id} />
           <Status of={run.status} />
-          {run.waiting_for !== null && <span>waits {reasonInWords(run.waiting_for, null)}</span>}
         </>
       }
       actions={<Steering run={run} onDone={polled.refresh} />}
@@ -49,7 +49,7 @@ export function RunPage({ id }: { id: string }) {
       <div class="columns">
         <Panel title="Attempts">
           <div class="panel-body">
-            <Attempts run={run} />
+            <RunAttempts run={run} />
           </div>
         </Panel>
         <Panel title="About it">
@@ -66,7 +66,13 @@ export function RunPage({ id }: { id: string }) {
         </Panel>
         <Panel title="Result">
           <div class="panel-body">
-            <JsonView value={run.result} label="Result" />
+            {run.status === "completed" ? (
+              <JsonView value={run.result} label="Result" />
+            ) : (
+              <p class="quiet">
+                {run.finished_at === null ? "There is none yet." : "There is none: it did not complete."}
+              </p>
+            )}
             {run.result_truncated && <p class="quiet">It was longer than is kept.</p>}
           </div>
         </Panel>
@@ -94,71 +100,20 @@ function Steering({ run, onDone }: { run: Run; onDone: () => void }) {
   );
 }
 
-/** Attempts beneath each other, each with its part of the whole time. */
-function Attempts({ run }: { run: Run }) {
-  const starts = run.attempts.flatMap(({ started_at }) => (started_at === null ? [] : [Date.parse(started_at)]));
-  if (run.attempts.length === 0) return <p class="quiet">No call has been made yet.</p>;
-  const from = Math.min(...starts);
-  const ends = run.attempts.map(({ finished_at, started_at }) =>
-    Date.parse(finished_at ?? started_at ?? run.created_at),
-  );
-  const span = Math.max(1, Math.max(...ends) - from);
-  return (
-    <ol class="timeline">
-      {run.attempts.map((attempt) => {
-        const left = attempt.started_at === null ? 0 : (100 * (Date.parse(attempt.started_at) - from)) / span;
-        const width = Math.max(1, (100 * (attempt.duration_ms ?? 0)) / span);
-        const state = attempt.error ? "failed" : attempt.finished_at === null ? "executing" : "completed";
-        const kind = attempt.error ? "bad" : attempt.finished_at === null ? "busy" : "good";
-        const cut = `inset(0 ${Math.max(0, 100 - left - width)}% 0 ${Math.min(99, left)}%)`;
-        return (
-          <li key={attempt.number} class="attempt">
-            <span class="attempt-dot">
-              <Status of={state} isMarkOnly />
-            </span>
-            <div class="attempt-body">
-              <p class="attempt-line">
-                <strong>Attempt {attempt.number}</strong>
-                <span>{attempt.http_status === null ? state : `HTTP ${attempt.http_status}`}</span>
-                <span class="number">{duration(attempt.duration_ms)}</span>
-                <time class="quiet" dateTime={attempt.started_at ?? undefined}>
-                  {moment(attempt.started_at)}
-                </time>
-                {attempt.used_fallback && <span class="quiet">by the fallback</span>}
-              </p>
-              <div class="attempt-bar" aria-hidden="true">
-                <i class={`flow-${kind}`} style={{ clipPath: cut }} />
-              </div>
-              {attempt.error && (
-                <p class="attempt-error">
-                  {errorInWords(attempt.error)}
-                  <span class="cell-sub wrap">{attempt.error.message}</span>
-                </p>
-              )}
-            </div>
-          </li>
-        );
-      })}
-    </ol>
-  );
-}
-
 const factsOf = (run: Run): [string, preact.ComponentChildren][] => [
   ["Id", <span class="mono">{run.id}</span>],
   ["Batch", <IdLink section="batches" id={run.batch_id} />],
   ["Made", <When at={run.created_at} />],
   ["By", `${run.triggered_by}, ${run.created_by}`],
   ["Took", duration(between(run.started_at, run.finished_at))],
-  ["Next attempt", <When at={run.next_attempt_at} />],
+  ["Scheduled for", <When at={run.scheduled_at} />],
+  ["Expires", <When at={run.finished_at === null && run.attempt === 0 ? run.expires_at : null} />],
   ["Job version", String(run.job_version)],
   ["Priority", String(run.priority)],
+  ["Rate limits", run.rate_limit_keys?.join(", ") ?? "all of its job"],
   ["Concurrency key", run.concurrency_key ?? NONE],
   ["Idempotency key", run.idempotency_key ?? NONE],
   ["Again of", <IdLink section="runs" id={run.replayed_run_id} />],
-  [
-    "Tags",
-    Object.entries(run.tags)
-      .map(([k, v]) => `${k}: ${v}`)
-      .join(", ") || "none",
-  ],
+  ["Tags", pairsInWords(run.tags)],
+  ["Metadata", pairsInWords(run.metadata)],
 ];

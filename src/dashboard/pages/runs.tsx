@@ -83,8 +83,9 @@ export function runColumns({
 function Happened({ run }: { run: Run }) {
   if (run.error !== null) {
     return (
-      <span class="clamp" title={run.error.message}>
+      <span title={run.error.message}>
         {errorInWords(run.error)}
+        <span class="cell-sub one-line">{run.error.message}</span>
       </span>
     );
   }

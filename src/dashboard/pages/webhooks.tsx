@@ -1,6 +1,6 @@
 import type { Answer } from "../../client/client.ts";
 import { DELIVERY_STATUSES } from "../../domain/webhook.ts";
-import { plural } from "../format.ts";
+import { moment, plural } from "../format.ts";
 import { Page } from "../page.tsx";
 import { Action } from "../parts/action.tsx";
 import { IdLink } from "../parts/links.tsx";
@@ -32,9 +32,13 @@ export function WebhooksPage() {
           columns={columnsWith(pages.refresh)}
           keyOf={(d) => d.id}
           empty={
-            <Empty title="No deliveries">
-              <p>They are made when a run of a job with a webhook_url ends, or a batch with one.</p>
-            </Empty>
+            status === undefined ? (
+              <Empty title="No deliveries">
+                <p>They are made when a run of a job with a webhook_url ends, or a batch with one.</p>
+              </Empty>
+            ) : (
+              <Empty title={`No delivery is ${status}`} />
+            )
           }
         />
       </Panel>
@@ -58,19 +62,24 @@ const columnsWith = (refresh: () => void): Column<Delivery>[] => [
   {
     title: "Of",
     width: "medium",
-    cell: (d) =>
-      d.run_id === null ? <IdLink section="batches" id={d.batch_id} /> : <IdLink section="runs" id={d.run_id} />,
+    cell: (d) => (
+      <>
+        {d.run_id === null ? <IdLink section="batches" id={d.batch_id} /> : <IdLink section="runs" id={d.run_id} />}
+        <span class="cell-sub">
+          <When at={d.created_at} />
+        </span>
+      </>
+    ),
   },
   { title: "State", width: "medium", cell: (d) => <Status of={d.status} /> },
-  { title: "Tries", cell: (d) => <Tries of={d} /> },
-  { title: "Made", width: "medium", cell: (d) => <When at={d.created_at} /> },
+  { title: "Tries", width: "wide", cell: (d) => <Tries of={d} /> },
   {
     title: "Again",
-    width: "medium",
+    width: "narrow",
     cell: (d) => (
       <Action
         label="Retry"
-        isDisabled={!mayUse("webhooks:write") || d.status === "pending"}
+        isDisabled={!mayUse("webhooks:write")}
         act={() => api().call("POST /v1/webhook-deliveries/{id}/retry", { params: { id: d.id } })}
         onDone={refresh}
       />
@@ -78,12 +87,27 @@ const columnsWith = (refresh: () => void): Column<Delivery>[] => [
   },
 ];
 
+/** How often it was tried, with what came of it; every single one where it is asked for. */
 function Tries({ of: { attempts, next_attempt_at } }: { of: Delivery }) {
   const last = attempts.at(-1);
-  const outcome = last === undefined ? "" : last.http_status === null ? (last.error ?? "") : `HTTP ${last.http_status}`;
+  const words =
+    last === undefined ? "none yet" : `${plural(attempts.length, "try", "tries")}, the last: ${outcomeOf(last)}`;
   return (
     <>
-      {attempts.length === 0 ? "none yet" : `${plural(attempts.length, "try", "tries")}, the last: ${outcome}`}
+      {attempts.length < 2 ? (
+        words
+      ) : (
+        <details>
+          <summary>{words}</summary>
+          <ol>
+            {attempts.map((attempt) => (
+              <li key={attempt.at}>
+                <time class="quiet">{moment(attempt.at)}</time> {outcomeOf(attempt)}
+              </li>
+            ))}
+          </ol>
+        </details>
+      )}
       {next_attempt_at !== null && (
         <span class="cell-sub">
           next <When at={next_attempt_at} />
@@ -92,3 +116,6 @@ function Tries({ of: { attempts, next_attempt_at } }: { of: Delivery }) {
     </>
   );
 }
+
+const outcomeOf = ({ http_status, error }: Delivery["attempts"][number]): string =>
+  http_status === null ? (error ?? "no answer") : `HTTP ${http_status}`;

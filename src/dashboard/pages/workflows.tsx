@@ -49,30 +49,33 @@ export function WorkflowsPage() {
           empty={<Empty title="No workflows" />}
         />
       </Panel>
-      <Panel title="Runs of workflows">
-        <Listing
-          label="Workflow runs"
-          pages={runs}
-          keyOf={(r) => r.id}
-          columns={[
-            { title: "Run", isMain: true, width: "medium", cell: (r) => <IdLink section="workflows" id={r.id} /> },
-            { title: "State", width: "medium", cell: (r) => <Status of={r.status} /> },
-            {
-              title: "Steps",
-              cell: (r) =>
-                `${r.steps.filter((s) => s.status === "completed").length} of ${plural(r.steps.length, "step")} completed`,
-            },
-            {
-              title: "Took",
-              width: "narrow",
-              isNumber: true,
-              cell: (r) => duration(between(r.started_at, r.finished_at)),
-            },
-            { title: "Made", width: "medium", cell: (r) => <When at={r.created_at} /> },
-          ]}
-          empty={<Empty title="No workflow has run" />}
-        />
-      </Panel>
+      {/* Not before it is known how long the list above is. */}
+      {(workflows.rows !== null || workflows.problem !== null) && (
+        <Panel title="Runs of workflows">
+          <Listing
+            label="Workflow runs"
+            pages={runs}
+            keyOf={(r) => r.id}
+            columns={[
+              { title: "Run", isMain: true, width: "medium", cell: (r) => <IdLink section="workflows" id={r.id} /> },
+              { title: "State", width: "medium", cell: (r) => <Status of={r.status} /> },
+              {
+                title: "Steps",
+                cell: (r) =>
+                  `${r.steps.filter((s) => s.status === "completed").length} of ${plural(r.steps.length, "step")} completed`,
+              },
+              {
+                title: "Took",
+                width: "narrow",
+                isNumber: true,
+                cell: (r) => duration(between(r.started_at, r.finished_at)),
+              },
+              { title: "Made", width: "medium", cell: (r) => <When at={r.created_at} /> },
+            ]}
+            empty={<Empty title="No workflow has run" />}
+          />
+        </Panel>
+      )}
     </Page>
   );
 }

@@ -11,15 +11,22 @@ const SHAPES: Record<Mark, string> = {
   clock: "M6 2.2a3.8 3.8 0 1 0 .01 0zM6 4v2.2l1.6 1",
 };
 
+interface StatusProps {
+  of: string;
+  /** Instead of its word. */
+  label?: string;
+  isMarkOnly?: boolean;
+}
+
 /** A state: its mark, its word and its colour. */
-export function Status({ of, isMarkOnly }: { of: string; isMarkOnly?: boolean }) {
-  const { label, tone, mark } = lookOf(of);
+export function Status({ of, label, isMarkOnly }: StatusProps) {
+  const { label: word, tone, mark } = lookOf(of);
   return (
     <span class={`status tone-${tone}`}>
       <svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
         <path d={SHAPES[mark]} fill={mark === "play" ? "currentColor" : "none"} />
       </svg>
-      <span class={isMarkOnly ? "hidden" : undefined}>{label}</span>
+      <span class={isMarkOnly ? "hidden" : undefined}>{label ?? word}</span>
     </span>
   );
 }
