@@ -34,7 +34,8 @@ const MAX_STEPS = 100;
 /** An invocation that died holds the others off no longer than the platform would have let it live. */
 const CLAIM_MS = 15 * 60_000;
 
-const BATCHES_A_STEP = 20;
+/** Looked at; only those that are not done with cost more. */
+const BATCHES_A_STEP = 500;
 const RUNS_A_STEP = 1_000;
 /** R2 deletes so many objects in one call. */
 const KEYS_AT_ONCE = 1_000;
@@ -114,6 +115,7 @@ async function retireBatch(
   try {
     const isExpired = batch.finished_at < batchesBefore;
     if (!isExpired && batch.finished_at >= runsBefore) return;
+    budget.spend();
     const isKept = isExpired || archive === "purged" || (await archiveResults(env, batch, budget));
     if (!isKept || !(await removeRunsOf(env, batch, budget))) return;
     if (isExpired) await removeBatch(env, batch, budget);

@@ -55,24 +55,34 @@ export interface OldBatch {
   archive: ArchiveState | null;
 }
 
-/** Batches created before `runsBefore` that still have runs, and those created before `batchesBefore`. Unix ms. */
+/**
+ * Batches created before `runsBefore` that still have runs, and those created before `batchesBefore`. Unix ms. `size`: rows
+ * that are looked at; most of them are done with, for as long as the batch outlives its runs.
+ */
 export async function walkBatches(
   env: Env,
   at: WalkPosition,
   { runsBefore, batchesBefore }: { runsBefore: number; batchesBefore: number },
-  limit: number,
+  size: number,
 ): Promise<WalkStep<OldBatch>> {
-  const rows = await drizzle(env.DB).all<{ number: number; id: string; doc: string; state: ArchiveState | null }>(sql`
-    SELECT j.number, b.id, b.doc, a.state
+  const isToDo = sql`(b.id < ${firstIdAt(runsBefore)} AND a.state IS NOT 'purged') OR b.id < ${firstIdAt(batchesBefore)}`;
+  const rows = await drizzle(env.DB).all<{
+    number: number;
+    id: string;
+    doc: string | null;
+    state: ArchiveState | null;
+  }>(sql`
+    SELECT j.number, b.id, CASE WHEN ${isToDo} THEN b.doc END AS doc, a.state
     FROM jobs AS j CROSS JOIN batches AS b INDEXED BY batches_by_job
     LEFT JOIN batch_archives AS a ON a.batch_id = b.id
     WHERE j.number >= ${at.job} AND j.number < ${at.job + JOBS_A_STEP} AND b.job_id = j.id
       AND b.id > CASE WHEN j.number = ${at.job} THEN ${at.after} ELSE '' END
-      AND ((b.id < ${firstIdAt(runsBefore)} AND a.state IS NOT 'purged') OR b.id < ${firstIdAt(batchesBefore)})
       AND b.id < ${firstIdAt(Math.max(runsBefore, batchesBefore))}
-    ORDER BY j.number, b.id LIMIT ${limit}`);
-  const found = rows.map(({ doc, state }) => ({ batch: JSON.parse(doc) as BatchRecord, archive: state }));
-  return { found, next: await nextPosition(env, at, rows.length === limit ? rows.at(-1) : undefined) };
+    ORDER BY j.number, b.id LIMIT ${size}`);
+  const found = rows.flatMap(({ doc, state }) =>
+    doc === null ? [] : [{ batch: JSON.parse(doc) as BatchRecord, archive: state }],
+  );
+  return { found, next: await nextPosition(env, at, rows.length === size ? rows.at(-1) : undefined) };
 }
 
 /** A run that has ended and belongs to no batch. */

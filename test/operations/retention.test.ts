@@ -1,4 +1,5 @@
 import { describe, expect, inject, test, vi } from "vitest";
+import { firstIdAt, ledgerId } from "../../src/domain/id.ts";
 import { resultHead } from "../../src/domain/result-line.ts";
 import { newArchive, writeArchive } from "../../src/operations/archive-writing.ts";
 import type { Caller } from "../../src/operations/authorize.ts";
@@ -6,6 +7,7 @@ import { getBatch } from "../../src/operations/batches.ts";
 import { batchResults, type ResultsQuery } from "../../src/operations/results.ts";
 import { retain } from "../../src/operations/retention.ts";
 import { findArchive } from "../../src/store/batch-archives.ts";
+import { walkBatches } from "../../src/store/retention.ts";
 import { ask, bindings as env, newJob as newJobByApi, newProject as newProjectByApi } from "../http/ask.ts";
 import { copyBatch, copyRuns, newJob, newProject } from "../http/run-world.ts";
 
@@ -116,6 +118,33 @@ describe("the retention", () => {
       .bind(job.id)
       .first<{ n: number }>();
     expect([ids.length, left?.n]).toEqual([2_500, 0]);
+  });
+
+  test("passes over batches that are done with in bounded steps, and reaches the one that is not", async () => {
+    const { id: project } = await newProject();
+    const job = await newJob(project);
+    const DONE = 1_200;
+    const at = Date.now() - 40 * DAY_MS;
+    const last = ledgerId({ at: at + DAY_MS, seq: 1, lane: 0, job: job.number });
+    await env.DB.batch([
+      env.DB.prepare(
+        `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?4)
+         INSERT INTO batches (project_id, id, job_id, status, ver, doc)
+         SELECT ?1, ?2 || printf('%012d', i), ?3, 'succeeded', 1, '{}' FROM n`,
+      ).bind(project, firstIdAt(at).slice(0, 24), job.id, DONE),
+      env.DB.prepare(
+        "INSERT INTO batch_archives (batch_id, state, doc) SELECT id, 'purged', '{}' FROM batches WHERE project_id = ?1",
+      ).bind(project),
+    ]);
+    const ran = await copyBatch(job, 1, { id: last, created_at: at + DAY_MS, finished_at: at + DAY_MS });
+    await env.DB.prepare("UPDATE batches SET id = ?2 WHERE id = ?1").bind(ran, last).run();
+
+    const bounds = { runsBefore: Date.now() - 30 * DAY_MS, batchesBefore: Date.now() - 90 * DAY_MS };
+    const first = await walkBatches(env, { job: job.number, after: "" }, bounds, 500);
+    expect(first.found).toEqual([]);
+    expect(first.next).toEqual({ job: job.number, after: `${firstIdAt(at).slice(0, 24)}000000000500` });
+    await retain(env, Date.now());
+    expect(await findArchive(env, last)).toMatchObject({ state: "purged", rows: 0 });
   });
 });
 
