@@ -12,6 +12,7 @@ import {
   deleteBatch,
   deleteRuns,
   deleteSomeItems,
+  deleteWorkflowRuns,
   type OldBatch,
   type RunBodies,
   releaseWalks,
@@ -21,6 +22,7 @@ import {
   type WalkStep,
   walkBatches,
   walkRuns,
+  walkWorkflowRuns,
 } from "../store/retention.ts";
 import { newArchive, type WritingBudget, writeArchive } from "./archive-writing.ts";
 import { settingsOf } from "./settings.ts";
@@ -37,13 +39,15 @@ const CLAIM_MS = 15 * 60_000;
 /** Looked at; only those that are not done with cost more. */
 const BATCHES_A_STEP = 500;
 const RUNS_A_STEP = 1_000;
+/** Each has up to some hundred steps. */
+const WORKFLOW_RUNS_A_STEP = 200;
 /** R2 deletes so many objects in one call. */
 const KEYS_AT_ONCE = 1_000;
 
 /**
  * Carries out the retention: of a batch that finished so long ago the results are archived and its runs removed; runs
- * without a batch are removed; later the batch itself goes, with its archive. In bounded steps: what is left is for the
- * next minute.
+ * without a batch are removed, and so are the runs of workflows; later the batch itself goes, with its archive. In bounded
+ * steps: what is left is for the next minute.
  *
  * @param now Unix milliseconds.
  */
@@ -63,6 +67,17 @@ export async function retain(env: Env, now: number): Promise<void> {
       const step = await walkRuns(env, at, bounds.runsBefore, RUNS_A_STEP);
       const old = step.found.filter((run) => run.finished_at < bounds.runsBefore);
       for (const [project, runs] of Map.groupBy(old, (run) => run.project_id)) await removeRuns(env, project, runs);
+      return step;
+    });
+    walks.workflowRuns = await walk(walks.workflowRuns, budget, async (at) => {
+      const step = await walkWorkflowRuns(env, at, bounds.runsBefore, WORKFLOW_RUNS_A_STEP);
+      const old = step.found.filter((run) => run.finished_at < bounds.runsBefore);
+      await removeBodies(env, old);
+      if (old.length > 0)
+        await deleteWorkflowRuns(
+          env,
+          old.map(({ id }) => id),
+        );
       return step;
     });
   } finally {
@@ -155,13 +170,17 @@ async function removeRunsOf(env: Env, batch: OldBatch["batch"], budget: Budget):
 
 /** Bodies first: a row that is left still names them. */
 async function removeRuns(env: Env, projectId: string, runs: readonly RunBodies[]): Promise<void> {
-  const keys = runs.flatMap((run) => run.keys);
-  for (let i = 0; i < keys.length; i += KEYS_AT_ONCE) await env.BLOBS.delete(keys.slice(i, i + KEYS_AT_ONCE));
+  await removeBodies(env, runs);
   await deleteRuns(
     env,
     projectId,
     runs.map((run) => run.id),
   );
+}
+
+async function removeBodies(env: Env, runs: readonly RunBodies[]): Promise<void> {
+  const keys = runs.flatMap((run) => run.keys);
+  for (let i = 0; i < keys.length; i += KEYS_AT_ONCE) await env.BLOBS.delete(keys.slice(i, i + KEYS_AT_ONCE));
 }
 
 async function removeBatch(env: Env, batch: OldBatch["batch"], budget: Budget): Promise<void> {

@@ -13,10 +13,11 @@ export interface WalkPosition {
   after: string;
 }
 
-/** Both walks: over batches, and over runs that belong to none. */
+/** The walks: over batches, over runs that belong to none, and over runs of workflows, which belong to no job. */
 export interface Walks {
   batches: WalkPosition;
   runs: WalkPosition;
+  workflowRuns: WalkPosition;
 }
 
 export const WALK_BEGIN: WalkPosition = { job: 0, after: "" };
@@ -27,12 +28,13 @@ export const WALK_BEGIN: WalkPosition = { job: 0, after: "" };
  * @returns where they stand; null where they are taken.
  */
 export async function claimWalks(env: Env, now: number, until: number): Promise<Walks | null> {
-  const begin = JSON.stringify({ batches: WALK_BEGIN, runs: WALK_BEGIN } satisfies Walks);
+  const begin: Walks = { batches: WALK_BEGIN, runs: WALK_BEGIN, workflowRuns: WALK_BEGIN };
   const rows = await drizzle(env.DB).all<{ doc: string }>(sql`INSERT INTO retention (id, claimed_until, doc)
-    VALUES (1, ${until}, ${begin})
+    VALUES (1, ${until}, ${JSON.stringify(begin)})
     ON CONFLICT (id) DO UPDATE SET claimed_until = excluded.claimed_until WHERE retention.claimed_until <= ${now}
     RETURNING doc`);
-  return rows[0] ? (JSON.parse(rows[0].doc) as Walks) : null;
+  // What was written by an older deployment may know fewer walks.
+  return rows[0] ? { ...begin, ...(JSON.parse(rows[0].doc) as Partial<Walks>) } : null;
 }
 
 /** Says how far they have come, and lets go of them. */
@@ -136,6 +138,39 @@ async function nextPosition(
 }
 
 const keysOf = ({ payload_ref, result_ref }: RunDoc): string[] => [payload_ref, result_ref].flatMap((key) => key ?? []);
+
+/** A workflow run with nothing left to do, and the R2 object that holds its payload. */
+export interface OldWorkflowRun extends RunBodies {
+  finished_at: number;
+}
+
+/** Workflow runs that were created before `before` (Unix ms) and have ended. `size`: rows that are looked at. */
+export async function walkWorkflowRuns(
+  env: Env,
+  at: WalkPosition,
+  before: number,
+  size: number,
+): Promise<WalkStep<OldWorkflowRun>> {
+  const rows = await drizzle(env.DB).all<{ id: string; payload_ref: string | null; finished_at: number | null }>(sql`
+    SELECT id, payload_ref, iif(due_at IS NULL, finished_at, NULL) AS finished_at FROM workflow_runs
+    WHERE id > ${at.after} AND id < ${firstIdAt(before)} ORDER BY id LIMIT ${size}`);
+  const found = rows.flatMap(({ id, payload_ref, finished_at }) =>
+    finished_at === null ? [] : [{ id, finished_at, keys: payload_ref === null ? [] : [payload_ref] }],
+  );
+  const last = rows.length === size ? rows.at(-1) : undefined;
+  return { found, next: last === undefined ? null : { job: at.job, after: last.id } };
+}
+
+/** With their steps; the results of these are their runs'. */
+export async function deleteWorkflowRuns(env: Env, ids: readonly string[]): Promise<void> {
+  const list = JSON.stringify(ids);
+  await env.DB.batch([
+    env.DB.prepare("DELETE FROM workflow_run_steps WHERE workflow_run_id IN (SELECT value FROM json_each(?))").bind(
+      list,
+    ),
+    env.DB.prepare("DELETE FROM workflow_runs WHERE id IN (SELECT value FROM json_each(?))").bind(list),
+  ]);
+}
 
 /** Some of a batch's runs. */
 export async function someRunsOf(env: Env, batchId: string, limit: number): Promise<RunBodies[]> {

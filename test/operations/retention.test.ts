@@ -120,6 +120,43 @@ describe("the retention", () => {
     expect([ids.length, left?.n]).toEqual([2_500, 0]);
   });
 
+  test("removes the runs of workflows with their steps and payloads, but none that has something left to do", async () => {
+    const { id: project } = await newProject();
+    const at = Date.now() - 40 * DAY_MS;
+    const idAt = (n: number) => firstIdAt(at + n);
+    const ref = `workflow-runs/${project}/${idAt(1)}/payload`;
+    await env.BLOBS.put(ref, "1");
+    const run = (n: number, status: string, finished: number | null, due: number | null) =>
+      env.DB.prepare(
+        `INSERT INTO workflow_runs (id, project_id, status, depth, created_by, payload_ref, created_at, finished_at, due_at)
+         VALUES (?1, ?2, ?3, 1, 'a', ?4, ?5, ?6, ?7)`,
+      ).bind(idAt(n), project, status, n === 1 ? ref : null, at + n, finished, due);
+    const step = (n: number) =>
+      env.DB.prepare(
+        "INSERT INTO workflow_run_steps (workflow_run_id, step_index, status, ver) VALUES (?, 0, 'completed', 3)",
+      ).bind(idAt(n));
+    const young = Date.now() - DAY_MS;
+    await env.DB.batch([
+      ...[run(1, "completed", at, null), run(2, "running", null, at), run(3, "canceled", at, at)],
+      ...[run(4, "failed", young, null), run(5, "failed", at, null), ...[1, 2, 3, 4, 5].map(step)],
+      // More than a step looks at.
+      env.DB.prepare(
+        `WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 600)
+         INSERT INTO workflow_runs (id, project_id, status, depth, created_by, created_at, finished_at)
+         SELECT ?1 || printf('%012d', i), ?2, 'completed', 1, 'a', ?3, ?3 FROM n`,
+      ).bind(idAt(6).slice(0, 24), project, at),
+    ]);
+    await retain(env, Date.now());
+    const left = (table: string, column: string) =>
+      env.DB.prepare(`SELECT ${column} AS id FROM ${table} WHERE ${column} < ?1 ORDER BY ${column}`)
+        .bind(firstIdAt(Date.now() - 30 * DAY_MS))
+        .all();
+    const kept = [2, 3, 4].map((n) => ({ id: idAt(n) }));
+    expect((await left("workflow_runs", "id")).results).toEqual(kept);
+    expect((await left("workflow_run_steps", "workflow_run_id")).results).toEqual(kept);
+    expect(await objects(ref)).toEqual([]);
+  });
+
   test("passes over batches that are done with in bounded steps, and reaches the one that is not", async () => {
     const { id: project } = await newProject();
     const job = await newJob(project);
