@@ -1,10 +1,12 @@
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ndjson, root, type Sluice, startSluice } from "./harness.ts";
+import { ndjson, newStateDir, root, type Sluice, startSluice } from "./harness.ts";
 
 /** The dashboard as people use it: in a real browser, against the real server. */
 
@@ -20,6 +22,16 @@ let browser: Browser;
 let isHealed = false;
 let endpoint: Server;
 
+/** Puts an object into the bucket that `r2://DATA` names. Nobody else may be using the folder. */
+async function putObject(stateDir: string, key: string, body: string): Promise<void> {
+  const worker = { name: "bucket", modules: true, script: "export default {}", r2Buckets: { DATA: "sluice-data" } };
+  const store = new Miniflare(
+    convertV4MiniflareOptions({ resourcePersistencePath: join(stateDir, "v3"), workers: [worker] }),
+  );
+  await (await store.getR2Bucket("DATA")).put(key, body);
+  await store.dispose();
+}
+
 beforeAll(async () => {
   if (!existsSync(CHROMIUM)) {
     throw new Error(
@@ -31,13 +43,17 @@ beforeAll(async () => {
     for await (const chunk of request) body += chunk;
     const { fail } = JSON.parse(body) as { fail?: boolean };
     setTimeout(() => {
-      response.statusCode = fail && !isHealed ? 422 : 200;
+      if (request.url === "/gone") response.statusCode = isHealed ? 200 : 410;
+      else response.statusCode = fail && !isHealed ? 422 : 200;
       response.end(JSON.stringify({ seen: HOSTILE }));
     }, 20);
   });
   endpoint.listen(0, "127.0.0.1");
+  const stateDir = await newStateDir();
+  const people = `id,name\n1,Ada\nx,"${HOSTILE}"\n3,Eve\n`;
+  await putObject(stateDir, "people/all.csv", people);
   [sluice, browser] = await Promise.all([
-    startSluice(),
+    startSluice({ stateDir }),
     chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-dev-shm-usage"] }),
   ]);
 });
@@ -106,6 +122,14 @@ async function signIn(page: Page, key: string): Promise<void> {
   await page.keyboard.press("Enter");
 }
 
+/** Opened afresh: what moves there is excused by no click. */
+async function expectSteady(page: Page, path: string, whenShown: () => Promise<unknown>, complaints: Complaints) {
+  await page.goto("about:blank");
+  await page.goto(sluice.url + path);
+  await whenShown();
+  expect((await complaints.inPage()).shifts.filter(({ value }) => value >= 0.005)).toEqual([]);
+}
+
 const shoot = (page: Page, name: string) => page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
 
 const figure = (page: Page, label: string) =>
@@ -152,12 +176,14 @@ describe.each([
     await page.getByRole("region", { name: "Payload" }).getByText("window.hostileHasRun = true").first().waitFor();
     await page.getByText("Attempt 1").waitFor();
     await say("run");
+    const runPath = new URL(page.url()).hash;
     await page.goBack();
 
     isHealed = true;
     await page.getByRole("button", { name: "Retry failed" }).click();
     await page.getByText("succeeded", { exact: true }).waitFor();
     expect(await figure(page, "Completed").textContent()).toBe(String(FAILING));
+    const batchPath = new URL(page.url()).hash;
 
     await page.getByRole("link", { name: new RegExp(`${width}$`) }).click();
     await page.getByRole("heading", { name: "Throughput" }).waitFor();
@@ -177,8 +203,105 @@ describe.each([
     expect(page.url()).not.toContain("sluice_");
     expect(await page.evaluate("JSON.stringify({ ...localStorage }) + document.cookie")).not.toContain("sluice_");
     expect(await sluice.api.get(`/v1/jobs/${job.id}/runs?status=failed&limit=1`)).toMatchObject({ data: [{}] });
+
+    // Nobody can know beforehand how many lines a name takes.
+    await change("PATCH", `/v1/jobs/${job.id}`, { name: `Orders ${width}` });
+    const shown = (name: string) => () => page.getByRole("table", { name }).waitFor();
+    await expectSteady(page, `/${batchPath}`, shown("Runs"), complaints);
+    await expectSteady(page, `/${runPath}`, () => page.getByText("Attempt 1").waitFor(), complaints);
+    await expectSteady(page, `/#/jobs/${job.id}`, () => page.locator("canvas").nth(1).waitFor(), complaints);
     await context.close();
   });
+});
+
+test("versions are restored, a schedule and an import are read, and a webhook is sent again by hand", async () => {
+  isHealed = false;
+  const { port } = endpoint.address() as AddressInfo;
+  const cron = { cron: "0 6 * * *", timezone: "Europe/Berlin" };
+  const job = await createJob("Reports", { ...cron, max_concurrency: 4, webhook_url: `http://127.0.0.1:${port}/gone` });
+  await change("PATCH", `/v1/jobs/${job.id}`, { max_concurrency: 9, description: HOSTILE });
+  const id = { name: "id", datatype: { type: "int32" } };
+  await sluice.api.post("/v1/transforms", {
+    ...{ name: "people", type: "csv" },
+    settings: { format_details: { skip_head: 1 }, output_columns: [id] },
+  });
+  const asked = { job: job.id, name: "People", source: { url: "r2://DATA/people/" }, transform: "people" };
+  await sluice.api.post("/v1/imports", asked);
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, colorScheme: "dark" });
+  const { page, complaints } = await openPage(context);
+  // No dialog stands between the button and the file.
+  await page.addInitScript({ content: "delete window.showSaveFilePicker" });
+  await page.reload();
+  await signIn(page, sluice.apiKey);
+
+  await page.getByRole("link", { name: "Reports" }).click();
+  await page.getByRole("tab", { name: "Versions" }).click();
+  const changes = page.getByRole("region", { name: /^Changes of version/ });
+  const changed = (field: string) => changes.locator(".diff-field", { hasText: field }).locator("pre");
+  await changed("max_concurrency").first().waitFor();
+  expect(await changed("max_concurrency").allTextContents()).toEqual(["was 4", "is 9"]);
+  expect(await changed("description").allTextContents()).toEqual(["was null", `is ${JSON.stringify(HOSTILE)}`]);
+  await shoot(page, "versions");
+  const version = (n: number) =>
+    page.getByRole("table", { name: "Versions" }).getByRole("row", { name: new RegExp(`^${n} `) });
+  await version(1).getByRole("button", { name: "Changes" }).click();
+  await page.getByText("This is the first version.").waitFor();
+  await version(1).getByRole("button", { name: "Restore" }).click();
+  await version(1).getByRole("button", { name: "Make it the newest?" }).click();
+  await version(3).locator(".main-name", { hasText: "now" }).waitFor();
+  await version(3).getByRole("button", { name: "Changes" }).click();
+  await changes.getByRole("combobox").selectOption("version 1");
+  await page.getByText("They are the same.").waitFor();
+  expect(await sluice.api.get(`/v1/jobs/${job.id}`)).toMatchObject({
+    version: 3,
+    max_concurrency: 4,
+    description: null,
+  });
+
+  await page.getByRole("tab", { name: "Schedule" }).click();
+  await page.getByText("Europe/Berlin").waitFor();
+  const times = page.getByRole("table", { name: "Next times" }).getByRole("row");
+  await times.nth(20).waitFor();
+  const schedule = await sluice.api.get<{ data: string[] }>(`/v1/jobs/${job.id}/schedule?count=20`);
+  expect(await times.nth(1).textContent()).toContain(schedule.data[0]);
+  expect(await times.nth(20).textContent()).toContain(schedule.data[19]);
+
+  const main = page.getByRole("navigation", { name: "Main" });
+  await main.getByRole("link", { name: "Imports" }).click();
+  await page.getByRole("link", { name: "People" }).click();
+  await page.locator(".page-sub").getByText("done with errors").waitFor();
+  expect(await figure(page, "Rows read").textContent()).toBe("3");
+  expect(await figure(page, "Delivered").textContent()).toBe("2");
+  await page.getByRole("row", { name: /people\/all\.csv done/ }).waitFor();
+  await page.getByRole("tab", { name: "Rejected rows 1" }).click();
+  await page.getByRole("row", { name: 'column id: "x" is not an integer' }).getByText(HOSTILE).waitFor();
+  await shoot(page, "import");
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "Download rejects" }).click(),
+  ]);
+  const rejects = (await readFile(await download.path(), "utf8")).trim().split("\n");
+  expect(rejects.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+    { file: "r2://DATA/people/all.csv", line: 3 },
+  ]);
+
+  await main.getByRole("link", { name: "Webhooks" }).click();
+  await page.getByLabel("Status").selectOption("dead");
+  const deliveries = page.getByRole("table", { name: "Webhook deliveries" });
+  await deliveries.getByText("1 try, the last: HTTP 410").nth(1).waitFor();
+  await shoot(page, "webhooks");
+  isHealed = true;
+  await deliveries.getByRole("button", { name: "Retry" }).first().click();
+  await page.getByLabel("Status").selectOption("delivered");
+  await deliveries.getByText("2 tries, the last: HTTP 200").click();
+  await deliveries.getByText(/HTTP 410$/).waitFor();
+  expect(await deliveries.getByRole("row").count()).toBe(2);
+
+  const { shifts, ...inPage } = await complaints.inPage();
+  expect(inPage).toEqual({ violations: [], hostileHasRun: false });
+  expect(shifts.filter(({ value }) => value >= 0.005)).toEqual([]);
+  expect(complaints.said).toEqual([]);
+  await context.close();
 });
 
 test("a wrong file, a lost connection, a new name and a revoked key cost nothing that was typed", async () => {
