@@ -84,6 +84,7 @@ export function registerEvents(app: App): void {
     const since = c.req.valid("query").since?.(Date.now()) ?? 0;
     const runs = await watchRun(c.env, c.var.caller, id, optionsOf(c));
     let told = 0;
+    let shown: string | null = null;
     let names: Awaited<ReturnType<typeof namesFor>> | null = null;
     return eventStream(runs, async ({ ver, run: { run, ...bodies } }) => {
       names ??= await namesFor(c, run.project_id, [run.job_id]);
@@ -91,7 +92,10 @@ export function registerEvents(app: App): void {
       const logs = logsOf(run, closed.slice(told), since);
       told = closed.length;
       const invocation = invocationToWire(run, names, bodies);
-      return [...logs, { event: "invocation_state", id: ver, data: { invocation } }];
+      const before = shown;
+      shown = JSON.stringify(invocation);
+      // A run that waits for a retry, or is handed to a consumer, is the same to this face: queued.
+      return shown === before ? logs : [...logs, { event: "invocation_state", id: ver, data: { invocation } }];
     });
   });
 

@@ -34,6 +34,8 @@ describe("of an invocation", () => {
     const states = all.filter((e) => e.event === "invocation_state");
     expect(states.at(-1)?.data.invocation).toEqual((await world.send("GET", `/invocations/${body.id}`)).body);
     expect(states.slice(0, -1).map((e) => e.data.invocation.status)).not.toContain("succeeded");
+    const shown = states.map((e) => JSON.stringify(e.data.invocation));
+    expect(shown.filter((state, i) => state === shown[i - 1])).toEqual([]);
     const logs = all.filter((e) => e.event === "log");
     expect(logs.map((e) => e.data.message)).toEqual([expect.stringMatching(/^attempt 1 of 3 failed: .*503/)]);
     expect((await (await follow(`/invocations/${body.id}/events?since=0s`)).rest()).map((e) => e.event)).toEqual([
