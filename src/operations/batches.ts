@@ -3,23 +3,17 @@ import type { BatchAnswer, BatchPatch, CoordinatorApi } from "../coordinator/pro
 import type { BatchRecord } from "../domain/batch.ts";
 import { ApiError, assertNever, notFound } from "../domain/error.ts";
 import type { Env } from "../env.ts";
-import { type BatchItem, type ItemOutcomeKind, listBatchItems } from "../store/batch-items.ts";
 import { type BatchFilter, findBatch, listBatches } from "../store/batches.ts";
 import type { Page } from "../store/scan.ts";
 import type { Caller } from "./authorize.ts";
-import { copyHasCaughtUp } from "./copy.ts";
 import { type Home, homeOf } from "./ledger-home.ts";
 
-export type { BatchItem, ItemOutcomeKind } from "../store/batch-items.ts";
 export type { BatchFilter } from "../store/batches.ts";
 
 /** What PATCH may change. `null` takes a limit away. */
 export type BatchChange = Omit<BatchPatch, "if_vers">;
 
-/** By then the copy has an item, unless it is behind as a whole: pages of an older batch need not wait for newer changes. */
-const COPIED_WITHIN_MS = 60_000;
-
-const WHAT = "batch operation";
+export const WHAT = "batch operation";
 
 /**
  * A batch operation, never behind: its coordinator knows it until the copy does.
@@ -30,7 +24,7 @@ export async function getBatch(env: Env, caller: Caller, id: string, project?: s
   return loadBatch(env, await homeOf(env, caller, id, WHAT, project), id);
 }
 
-async function loadBatch(env: Env, home: Home, id: string): Promise<BatchRecord> {
+export async function loadBatch(env: Env, home: Home, id: string): Promise<BatchRecord> {
   const batch = (await coordinatorOf(env, home.id).getBatch(id)) ?? (await findBatch(env, home.project_id, id));
   if (!batch) throw notFound(WHAT);
   return batch;
@@ -43,28 +37,6 @@ export const pageOfBatches = (
   after: string | null,
   limit: number,
 ): Promise<Page<BatchRecord>> => listBatches(env, filter, after, limit);
-
-/**
- * A page of a batch's items in index order.
- *
- * @param after the index to go on after; null from the start.
- * @throws ApiError `not_found`.
- */
-export async function pageOfItems(
-  env: Env,
-  caller: Caller,
-  id: string,
-  outcome: ItemOutcomeKind | null,
-  after: number | null,
-  limit: number,
-  project?: string,
-): Promise<Page<BatchItem, number>> {
-  const home = await homeOf(env, caller, id, WHAT, project);
-  const { accepted_at } = await loadBatch(env, home, id);
-  // Where the copy stays behind, what it has is shown all the same.
-  await copyHasCaughtUp(env, home.id, accepted_at === null ? undefined : accepted_at + COPIED_WITHIN_MS);
-  return listBatchItems(env, { id, project_id: home.project_id }, outcome, after, limit);
-}
 
 /**
  * Changes a batch that is not finished.

@@ -49,10 +49,10 @@ export async function listBatchItems(
         SELECT * FROM (${created(batch.id, after, limit + 1)})
         UNION ALL SELECT * FROM (${withoutRun(batch, after, limit + 1)})
         ORDER BY item_index LIMIT ${limit + 1}`);
-      return cut(rows, limit);
+      return cutItems(rows.map(toItem), limit);
     }
     case "created":
-      return cut(await drizzle(env.DB).all<ItemRow>(created(batch.id, after, limit + 1)), limit);
+      return cutItems((await drizzle(env.DB).all<ItemRow>(created(batch.id, after, limit + 1))).map(toItem), limit);
     default: {
       const page = await scan<ItemRow, number>(env, outcomePlan(batch, outcome), after, limit, bounds);
       return { rows: page.rows.map(toItem), next: page.next };
@@ -60,10 +60,21 @@ export async function listBatchItems(
   }
 }
 
-function cut(rows: ItemRow[], limit: number): Page<BatchItem, number> {
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  return { rows: shown.map(toItem), next: rows.length > limit && last ? last.item_index : null };
+/** Duplicates and rejects, in index order from beyond `after`. The caller has checked whose batch it is. */
+export async function itemsWithoutRun(
+  env: Env,
+  batch: { id: string; project_id: string },
+  after: number | null,
+  size: number,
+): Promise<BatchItem[]> {
+  return (await drizzle(env.DB).all<ItemRow>(withoutRun(batch, after, size))).map(toItem);
+}
+
+/** A page of items of which there is one too many where another page follows. */
+export function cutItems(items: readonly BatchItem[], limit: number): Page<BatchItem, number> {
+  const rows = items.slice(0, limit);
+  const last = rows.at(-1);
+  return { rows, next: items.length > limit && last ? last.index : null };
 }
 
 /** The runs of a batch as items. */

@@ -75,6 +75,9 @@ describe("the retention", () => {
     const failed = await linesOf(project, id, { statuses: ["failed"] });
     expect(before).toHaveLength(36);
     const run = JSON.parse(before[0] ?? "").run_id as string;
+    const items = async () => (await ask("GET", `/v1/batch-operations/${id}/items?limit=200`, { key })).body.data;
+    const every = await items();
+    expect(every).toHaveLength(40);
     const status = async (path: string) => (await ask("GET", path, { key })).status;
     await retain(env, Date.now() + RUNS_GONE - 2 * DAY_MS);
     expect(await findArchive(env, id)).toBeNull();
@@ -96,6 +99,17 @@ describe("the retention", () => {
       expect(await linesOf(project, id, { after })).toEqual(beyond);
     }
     expect((await ask("GET", `/v1/batch-operations/${id}`, { key })).body).toMatchObject({ succeeded_count: 36 });
+    expect(await items()).toEqual(every);
+    for (const outcome of ["", "&outcome=created", "&outcome=rejected"]) {
+      const path = `/v1/batch-operations/${id}/items?limit=7${outcome}`;
+      const paged: unknown[] = [];
+      for (let cursor: string | null = ""; cursor !== null; ) {
+        const { body } = await ask("GET", cursor === "" ? path : `${path}&cursor=${cursor}`, { key });
+        paged.push(...body.data);
+        cursor = body.next_cursor;
+      }
+      expect(paged).toEqual(every.filter((item: { outcome: string }) => outcome.endsWith(item.outcome) || !outcome));
+    }
 
     await retain(env, Date.now() + BATCHES_GONE);
     expect(await status(`/v1/batch-operations/${id}`)).toBe(404);

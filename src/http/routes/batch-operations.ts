@@ -1,14 +1,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { resolveProject } from "../../operations/authorize.ts";
-import {
-  cancelBatch,
-  getBatch,
-  pageOfBatches,
-  pageOfItems,
-  patchBatch,
-  pauseBatch,
-  resumeBatch,
-} from "../../operations/batches.ts";
+import { pageOfItems } from "../../operations/batch-items.ts";
+import { cancelBatch, getBatch, pageOfBatches, patchBatch, pauseBatch, resumeBatch } from "../../operations/batches.ts";
 import { copyAsOf } from "../../operations/copy.ts";
 import { secured, writes } from "../auth.ts";
 import type { App } from "../context.ts";

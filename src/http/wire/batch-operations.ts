@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { type BatchRecord, type BatchStatus, failedCount, percentComplete } from "../../domain/batch.ts";
 import { RUN_STATUSES, type RunStatus } from "../../domain/run.ts";
 import { strictObject } from "../../domain/strict.ts";
-import type { BatchItem, ItemOutcomeKind } from "../../operations/batches.ts";
+import type { BatchItem, ItemOutcomeKind } from "../../operations/batch-items.ts";
 import { instant, iso, isoOrNull, listOf, listParams, projectParam, strictQuery, uuid } from "./common.ts";
 import { createdParams, queryAnyOf, queryUuid } from "./query.ts";
 import { runStatus } from "./runs.ts";
