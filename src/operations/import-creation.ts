@@ -19,7 +19,7 @@ import type { Env } from "../env.ts";
 import { importOf } from "../imports/client.ts";
 import { selectCredential } from "../store/credentials.ts";
 import { insertImport } from "../store/imports.ts";
-import { selectTransform } from "../store/transforms.ts";
+import { selectTransformFor } from "../store/transforms.ts";
 import type { Caller } from "./authorize.ts";
 import { endpointOf, openBatch } from "./import-ports.ts";
 import { findJob } from "./jobs.ts";
@@ -61,7 +61,8 @@ export async function createImport(
   traceparent: string | null,
 ): Promise<ImportRecord> {
   const job = await findJob(env, projectId, wanted.job, { fresh: true });
-  const transform = wanted.transform === null ? null : await selectTransform(env.DB, projectId, wanted.transform);
+  const owner = { project_id: projectId, job_id: job.id };
+  const transform = wanted.transform === null ? null : await selectTransformFor(env.DB, owner, wanted.transform);
   const problems = [...problemsOf(env, projectId, wanted), ...(await unknownNames(env, projectId, wanted, transform))];
   if (problems.length > 0) throw invalid(problems);
   if (!job.current.spec.enabled) throw new ApiError("conflict", `job ${job.current.spec.slug} is disabled`);
@@ -116,7 +117,7 @@ async function unknownNames(
 ): Promise<ErrorDetail[]> {
   const details: ErrorDetail[] = [];
   if (name !== null && transform === null) {
-    details.push({ path: "transform", message: "names no transform of the project" });
+    details.push({ path: "transform", message: "names no transform of the project, or of the job" });
   }
   const credential = source.credential_id === null ? null : await selectCredential(env.DB, source.credential_id);
   if (source.credential_id !== null && credential?.project_id !== projectId) {

@@ -4,7 +4,7 @@ import type { Env } from "../env.ts";
 import { importOf } from "../imports/client.ts";
 import { logError } from "../log.ts";
 import { copyImport, type DueRepeat, listDueRepeats, listOpenImports, setNextRepeat } from "../store/imports.ts";
-import { selectTransform } from "../store/transforms.ts";
+import { selectTransformFor } from "../store/transforms.ts";
 import { mapBounded } from "./bounded.ts";
 import { beginImport, nextRepeat } from "./import-creation.ts";
 import { sha256 } from "./secrets.ts";
@@ -74,6 +74,6 @@ async function repetitionId(parent: string, at: number): Promise<string> {
 
 async function presentTransform(env: Env, spec: ImportSpec): Promise<ImportSpec["transform_spec"]> {
   if (spec.transform === null) return spec.transform_spec;
-  const row = await selectTransform(env.DB, spec.project_id, spec.transform);
+  const row = await selectTransformFor(env.DB, spec, spec.transform);
   return row === null ? spec.transform_spec : { type: row.type, settings: row.settings };
 }

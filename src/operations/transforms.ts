@@ -20,8 +20,14 @@ function refuse(spec: TransformSpec, prefix = ""): void {
 /** What is said of a transform beside what it does. */
 export interface TransformNotes {
   description?: string | null;
-  /** What a client means that names none; it takes this from the one that was. */
+  /** What a client means that names none; it takes this from the one of the same owner that was. */
   is_default?: boolean;
+}
+
+/** Whose a transform is: the project's, or one job's alone. Names are unique within each. */
+export interface TransformOwner {
+  projectId: string;
+  jobId: string | null;
 }
 
 /**
@@ -30,7 +36,7 @@ export interface TransformNotes {
  */
 export async function createTransform(
   env: Env,
-  projectId: string,
+  { projectId, jobId }: TransformOwner,
   wanted: TransformSpec & { name: string } & TransformNotes,
   id: string,
 ): Promise<Transform> {
@@ -39,22 +45,35 @@ export async function createTransform(
   const at = timeOf(id);
   const { name, type, settings, description = null, is_default = false } = wanted;
   const made: Transform = {
-    ...{ id, project_id: projectId, name, type, settings, description, is_default },
+    ...{ id, project_id: projectId, job_id: jobId, name, type, settings, description, is_default },
     ...{ created_at: at, updated_at: at },
   };
   await store.insertTransform(env.DB, { ...made, is_default: false });
-  if ((await store.selectTransform(env.DB, projectId, name))?.id === id) {
-    if (is_default) await store.setDefaultTransform(env.DB, projectId, name, true);
+  if (await store.selectTransform(env.DB, id)) {
+    if (is_default) await store.setDefaultTransform(env.DB, made, true);
     return made;
   }
   throw new ApiError("conflict", `name: ${name} is taken`, { details: [{ path: "name", message: "is taken" }] });
 }
 
-/** @throws ApiError `not_found`. */
-export async function findTransform(env: Env, projectId: string, name: string): Promise<Transform> {
-  const row = await store.selectTransform(env.DB, projectId, name);
-  if (!row) throw notFound("transform");
-  return row;
+const NAMED_AT_ONCE = 20;
+
+/**
+ * The transform of a name: a job's own where one is named, else the project's, else the only one that a job has.
+ *
+ * @throws ApiError `not_found`; `conflict`, naming the jobs, where several have one.
+ */
+export async function findTransform(env: Env, { projectId, jobId }: TransformOwner, name: string): Promise<Transform> {
+  if (jobId !== null) {
+    const row = await store.selectTransformFor(env.DB, { project_id: projectId, job_id: jobId }, name);
+    if (row === null || row.job_id === null) throw notFound("transform");
+    return row;
+  }
+  const [row, other, ...more] = await store.selectTransformsNamed(env.DB, projectId, name, NAMED_AT_ONCE);
+  if (row === undefined) throw notFound("transform");
+  if (row.job_id === null || other === undefined) return row;
+  const jobs = [row, other, ...more].map(({ job_id }) => job_id).join(", ");
+  throw new ApiError("conflict", `several jobs have a transform of this name; say which by job_id: ${jobs}`);
 }
 
 /** Newest first; one more than the limit where there is another page. */
@@ -64,33 +83,37 @@ export const listTransforms = (
   page: { limit: number; before: string | null },
 ): Promise<Transform[]> => store.listTransforms(env.DB, projectId, page);
 
-/** Of a project, newest first. */
-export const everyTransform = (env: Env, projectId: string): AsyncGenerator<Transform> =>
-  everyRow(
+/** Those that a job may use, newest first: its own, and the project's whose names it has not itself. */
+export async function transformsFor(env: Env, projectId: string, jobId: string): Promise<Transform[]> {
+  const usable: Transform[] = [];
+  const every = everyRow(
     (page) => store.listTransforms(env.DB, projectId, page),
-    (row) => row.id,
+    (row: Transform) => row.id,
   );
+  for await (const row of every) if (row.job_id === null || row.job_id === jobId) usable.push(row);
+  const own = new Set(usable.flatMap(({ job_id, name }) => (job_id === null ? [] : [name])));
+  return usable.filter(({ job_id, name }) => job_id !== null || !own.has(name));
+}
 
 /** Imports that have begun keep the transform that they began with. */
 export async function replaceTransform(
   env: Env,
-  projectId: string,
-  name: string,
+  { id }: Transform,
   wanted: TransformSpec & TransformNotes,
   now: number,
 ): Promise<Transform> {
   refuse(wanted);
   const { type, settings, description, is_default } = wanted;
   const change = { type, settings, updated_at: now, ...(description === undefined ? {} : { description }) };
-  const row = await store.updateTransform(env.DB, projectId, name, change);
+  const row = await store.updateTransform(env.DB, id, change);
   if (!row) throw notFound("transform");
   if (is_default === undefined || is_default === row.is_default) return row;
-  await store.setDefaultTransform(env.DB, projectId, name, is_default);
+  await store.setDefaultTransform(env.DB, row, is_default);
   return { ...row, is_default };
 }
 
-export async function deleteTransform(env: Env, projectId: string, name: string): Promise<void> {
-  if (!(await store.deleteTransform(env.DB, projectId, name))) throw notFound("transform");
+export async function deleteTransform(env: Env, { id }: Transform): Promise<void> {
+  if (!(await store.deleteTransform(env.DB, id))) throw notFound("transform");
 }
 
 /** A row that a transform refuses, or that cannot be read. */

@@ -1,3 +1,4 @@
+import { sql } from "drizzle-orm";
 import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { TransformSettings } from "../domain/transform.ts";
 
@@ -31,11 +32,13 @@ export const transforms = sqliteTable(
     created_at: integer().notNull(),
     updated_at: integer().notNull(),
     description: text(),
-    /** At most one of a project. */
+    /** At most one of those that belong to the same job, or to none. */
     is_default: integer({ mode: "boolean" }).notNull().default(false),
+    /** The only job that uses it. Null: any job of the project may. */
+    job_id: text(),
   },
   (t) => [
-    uniqueIndex("transforms_by_name").on(t.project_id, t.name),
+    uniqueIndex("transforms_by_name").on(t.project_id, t.name, sql`coalesce(${t.job_id}, '')`),
     index("transforms_by_project").on(t.project_id, t.id),
   ],
 );

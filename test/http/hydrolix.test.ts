@@ -505,6 +505,56 @@ describe("what a config client asks", () => {
     ]);
   });
 
+  test("tables have transforms of their own, also of one name, and share those of the project", async () => {
+    const world = await newWorld();
+    const second = await newJob(world.key, { slug: "second-table", endpoint_url: world.job.endpoint_url });
+    await ask("POST", `/v1/jobs/${second.id}/pause`, { key: world.key });
+    await world.put("a.ndjson", ndjson([{ n: 1, m: 2, o: 3 }]));
+    const of = (table: { id: string }) => `/orgs/${world.org}/projects/${world.slug}/tables/${table.id}/transforms`;
+    const keeping = (column: string, is_default = false) => ({
+      ...{ name: "mine", type: "json" },
+      settings: { is_default, output_columns: [{ name: column, datatype: { type: "int8" } }] },
+    });
+    const native = (query: string) => ask("GET", `/v1/transforms/mine${query}`, { key: world.key });
+    const shown = async (table: { id: string }) =>
+      (await world.use("GET", of(table))).body.map(
+        (row: { name: string; settings: { is_default: boolean; output_columns: { name: string }[] } }) => [
+          row.name,
+          row.settings.output_columns[0]?.name,
+          row.settings.is_default,
+        ],
+      );
+
+    expect((await world.use("POST", of(world.job), keeping("n", true))).status).toBe(201);
+    expect((await native("")).body).toMatchObject({ job_id: world.job.id });
+    expect((await world.use("POST", of(second), keeping("m", true))).status).toBe(201);
+    expect((await world.use("POST", of(second), keeping("m"))).status).toBe(409);
+    expect([await shown(world.job), await shown(second)]).toEqual([[["mine", "n", true]], [["mine", "m", true]]]);
+    const ambiguous = await native("");
+    expect([ambiguous.status, ambiguous.body.error.message]).toEqual([409, expect.stringContaining(second.id)]);
+    expect((await native(`?job_id=${second.id}`)).body).toMatchObject({ job_id: second.id, name: "mine" });
+
+    const kept = async (table: string) => {
+      const source = { table: `${world.slug}.${table}`, transform: "mine", settings: { url: world.url } };
+      const { body } = await world.create({ name: table }, { source });
+      await world.done(body.uuid);
+      return (await world.payloads(await world.get(body.uuid)))[0].rows;
+    };
+    expect([await kept(world.job.slug), await kept("second_table")]).toEqual([[{ n: 1 }], [{ m: 2 }]]);
+
+    // The project's own is for tables that have none of the name.
+    const { name, type, settings } = keeping("o");
+    const { output_columns } = settings;
+    const body = { name, type, settings: { output_columns } };
+    expect((await ask("POST", "/v1/transforms", { key: world.key, body })).status).toBe(201);
+    expect((await native("")).body).toMatchObject({ job_id: null });
+    expect((await world.use("DELETE", `${of(second)}/mine`)).status).toBe(204);
+    expect([await shown(world.job), await shown(second)]).toEqual([[["mine", "n", true]], [["mine", "o", true]]]);
+    const again = await world.begin({ job: second.id, transform: "mine", force: true });
+    expect((await world.payloads(await world.ended(again.body.id)))[0]).toEqual({ o: 3 });
+    expect((await native(`?job_id=${second.id}`)).status).toBe(404);
+  });
+
   test("credentials are kept, listed without what they hold, and sign what is read", async () => {
     const world = await newWorld();
     const credentials = `/orgs/${world.org}/credentials`;

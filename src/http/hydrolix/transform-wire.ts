@@ -94,14 +94,25 @@ export function wantedTransform(given: Json, prefix = "") {
   };
 }
 
-/** @param isOnly the project has no other: a client that names none means it. */
-export const transformToWire = (row: Transform, tableId: string, isOnly: boolean): z.infer<typeof transformWire> => ({
+/** @param usable all that the table may use. */
+export const transformToWire = (
+  row: Transform,
+  tableId: string,
+  usable: readonly Transform[],
+): z.infer<typeof transformWire> => ({
   uuid: row.id,
   name: row.name,
   description: row.description ?? "",
   type: row.type,
   table: tableId,
-  settings: { ...row.settings, is_default: row.is_default || isOnly },
+  settings: { ...row.settings, is_default: defaultOf(usable)?.id === row.id },
   created: micros(row.created_at),
   modified: micros(row.updated_at),
 });
+
+/** What a client means that names none: the table's own default, else the project's, else the only one. */
+function defaultOf(usable: readonly Transform[]): Transform | undefined {
+  const own = usable.filter(({ job_id }) => job_id !== null);
+  const only = [own, usable].find(({ length }) => length === 1)?.[0];
+  return own.find((row) => row.is_default) ?? usable.find((row) => row.is_default) ?? only;
+}

@@ -30,7 +30,9 @@ const list = createRoute({
   path: TRANSFORMS,
   tags,
   summary: "List transforms",
-  description: "Those of the project: every table has them. The only one is the default, if none is.",
+  description:
+    "The table's own, and those of the project (`/v1/transforms`) whose names it has not itself. The table's own default stands " +
+    "before the project's; the only one is the default, if none is.",
   ...secured("jobs:read"),
   request: ofTable,
   responses: { 200: json(z.array(transformWire), "Transforms"), ...hydrolixErrors() },
@@ -99,27 +101,31 @@ const validate = createRoute({
 
 type C = Context<AppEnv>;
 
-/** Those of the table's project. */
+/** Those that the table may use. */
 async function kept(c: C, param: z.infer<typeof tableParam>) {
   const project = await projectOf(c, param);
   const table = await tableOf(c, project, param.table);
-  const rows: operations.Transform[] = [];
-  for await (const row of operations.everyTransform(c.env, project.id)) rows.push(row);
-  return { project, table, rows };
+  return { project, table, rows: await operations.transformsFor(c.env, project.id, table.id) };
 }
 
 async function found(c: C, param: z.infer<typeof transformParam>) {
-  const { project, table, rows } = await kept(c, param);
+  const { table, rows } = await kept(c, param);
   const row = rows.find(({ id, name }) => id === param.transform || name === param.transform);
   if (!row) throw notFound("transform");
-  return { project, row, shown: (other: operations.Transform) => transformToWire(other, table.id, rows.length === 1) };
+  const shown = (other: operations.Transform) =>
+    transformToWire(
+      other,
+      table.id,
+      rows.map((one) => (one.id === other.id ? other : one)),
+    );
+  return { row, shown };
 }
 
 export function registerTransforms(app: App): void {
   app.openapi(list, async (c) => {
     const { table, rows } = await kept(c, c.req.valid("param"));
     return c.json(
-      rows.map((row) => transformToWire(row, table.id, rows.length === 1)),
+      rows.map((row) => transformToWire(row, table.id, rows)),
       200,
     );
   });
@@ -127,8 +133,9 @@ export function registerTransforms(app: App): void {
   app.openapi(create, async (c) => {
     const { project, table, rows } = await kept(c, c.req.valid("param"));
     const wanted = wantedTransform(c.req.valid("json"));
-    const row = await operations.createTransform(c.env, project.id, wanted, c.var.creationId);
-    return c.json(transformToWire(row, table.id, rows.length === 0), 201);
+    const owner = { projectId: project.id, jobId: table.id };
+    const row = await operations.createTransform(c.env, owner, wanted, c.var.creationId);
+    return c.json(transformToWire(row, table.id, [...rows, row]), 201);
   });
 
   app.openapi(get, async (c) => {
@@ -137,15 +144,15 @@ export function registerTransforms(app: App): void {
   });
 
   app.openapi(replace, async (c) => {
-    const { project, row, shown } = await found(c, c.req.valid("param"));
+    const { row, shown } = await found(c, c.req.valid("param"));
     const { name, ...spec } = wantedTransform(c.req.valid("json"));
     if (name !== row.name) throw invalid([{ path: "name", message: "cannot be changed" }]);
-    return c.json(shown(await operations.replaceTransform(c.env, project.id, name, spec, Date.now())), 200);
+    return c.json(shown(await operations.replaceTransform(c.env, row, spec, Date.now())), 200);
   });
 
   app.openapi(remove, async (c) => {
-    const { project, row } = await found(c, c.req.valid("param"));
-    await operations.deleteTransform(c.env, project.id, row.name);
+    const { row } = await found(c, c.req.valid("param"));
+    await operations.deleteTransform(c.env, row);
     return c.body(null, 204);
   });
 

@@ -1,11 +1,12 @@
 import { createRoute } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { invalid } from "../../domain/error.ts";
 import { resolveProject } from "../../operations/authorize.ts";
 import * as operations from "../../operations/transforms.ts";
 import { creates, secured, writes } from "../auth.ts";
-import type { App } from "../context.ts";
+import type { App, AppEnv } from "../context.ts";
 import { BY_ID, pageAnswer, pageRequest } from "../list.ts";
-import { errors, json, jsonBody, listParams, projectQuery, strictQuery } from "../wire/common.ts";
+import { errors, json, jsonBody, listParams, strictQuery } from "../wire/common.ts";
 import { RawJson, rawJson } from "../wire/raw-json.ts";
 import {
   createTransformBody,
@@ -14,13 +15,16 @@ import {
   toTransformWire,
   transformList,
   transformParam,
+  transformQuery,
   transformWire,
   triedTransform,
   tryTransformBody,
 } from "../wire/transforms.ts";
 
 const tags = ["Imports"];
-const request = { params: transformParam, query: projectQuery };
+const request = { params: transformParam, query: transformQuery };
+/** Several jobs have one of the name. */
+const AMBIGUOUS = 409;
 
 const create = createRoute({
   method: "post",
@@ -50,7 +54,7 @@ const get = createRoute({
   summary: "Get a transform",
   ...secured("jobs:read"),
   request,
-  responses: { 200: json(transformWire, "The transform"), ...errors(404, 422) },
+  responses: { 200: json(transformWire, "The transform"), ...errors(404, AMBIGUOUS, 422) },
 });
 
 const replace = createRoute({
@@ -61,7 +65,7 @@ const replace = createRoute({
   description: "Imports that have begun keep the transform that they began with.",
   ...writes("jobs:write"),
   request: { ...request, body: jsonBody(replaceTransformBody) },
-  responses: { 200: json(transformWire, "The transform"), ...errors(400, 404, 413, 415, 422) },
+  responses: { 200: json(transformWire, "The transform"), ...errors(400, 404, AMBIGUOUS, 413, 415, 422) },
 });
 
 const remove = createRoute({
@@ -71,7 +75,7 @@ const remove = createRoute({
   summary: "Delete a transform",
   ...secured("jobs:write"),
   request,
-  responses: { 204: { description: "Deleted" }, ...errors(404, 422) },
+  responses: { 204: { description: "Deleted" }, ...errors(404, AMBIGUOUS, 422) },
 });
 
 const validate = createRoute({
@@ -97,6 +101,8 @@ export type TransformRoutes =
   | typeof remove
   | typeof validate;
 
+type C = Context<AppEnv>;
+
 export function registerTransforms(app: App): void {
   app.openapi(validate, async (c) => {
     const { transform, data } = c.req.valid("json");
@@ -109,7 +115,8 @@ export function registerTransforms(app: App): void {
     const body = c.req.valid("json");
     const projectId = resolveProject(c.var.caller, body.project_id);
     const wanted = { name: body.name, ...specOf(body) };
-    return c.json(toTransformWire(await operations.createTransform(c.env, projectId, wanted, c.var.creationId)), 201);
+    const owner = { projectId, jobId: null };
+    return c.json(toTransformWire(await operations.createTransform(c.env, owner, wanted, c.var.creationId)), 201);
   });
 
   app.openapi(list, async (c) => {
@@ -122,24 +129,31 @@ export function registerTransforms(app: App): void {
     return c.json(pageAnswer(rows, page, binding, asOf, toTransformWire, BY_ID), 200);
   });
 
+  const named = (c: C, { name }: { name: string }, projectId: string, jobId: string | undefined) =>
+    operations.findTransform(c.env, { projectId, jobId: jobId ?? null }, name);
+
   app.openapi(get, async (c) => {
-    const projectId = resolveProject(c.var.caller, c.req.valid("query").project_id);
-    return c.json(toTransformWire(await operations.findTransform(c.env, projectId, c.req.valid("param").name)), 200);
+    const { project_id, job_id } = c.req.valid("query");
+    const projectId = resolveProject(c.var.caller, project_id);
+    return c.json(toTransformWire(await named(c, c.req.valid("param"), projectId, job_id)), 200);
   });
 
   app.openapi(replace, async (c) => {
-    const { name } = c.req.valid("param");
+    const param = c.req.valid("param");
+    const { project_id, job_id } = c.req.valid("query");
     const body = c.req.valid("json");
-    const projectId = resolveProject(c.var.caller, c.req.valid("query").project_id ?? body.project_id);
-    if (body.name !== undefined && body.name !== name)
+    const projectId = resolveProject(c.var.caller, project_id ?? body.project_id);
+    if (body.name !== undefined && body.name !== param.name)
       throw invalid([{ path: "name", message: "differs from the path's" }]);
-    const row = await operations.replaceTransform(c.env, projectId, name, specOf(body), Date.now());
+    const present = await named(c, param, projectId, job_id);
+    const row = await operations.replaceTransform(c.env, present, specOf(body), Date.now());
     return c.json(toTransformWire(row), 200);
   });
 
   app.openapi(remove, async (c) => {
-    const projectId = resolveProject(c.var.caller, c.req.valid("query").project_id);
-    await operations.deleteTransform(c.env, projectId, c.req.valid("param").name);
+    const { project_id, job_id } = c.req.valid("query");
+    const projectId = resolveProject(c.var.caller, project_id);
+    await operations.deleteTransform(c.env, await named(c, c.req.valid("param"), projectId, job_id));
     return c.body(null, 204);
   });
 }

@@ -4,7 +4,8 @@ import { MAX_ROW_BYTES } from "../../domain/row-reader.ts";
 import { strictObject } from "../../domain/strict.ts";
 import { COLUMN_TYPES, COMPRESSIONS } from "../../domain/transform.ts";
 import type { Transform } from "../../operations/transforms.ts";
-import { instant, iso, listOf, projectParam, uuid } from "./common.ts";
+import { instant, iso, listOf, projectParam, strictQuery, uuid } from "./common.ts";
+import { queryUuid } from "./query.ts";
 
 const MAX_COLUMNS = 2000;
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
@@ -100,6 +101,9 @@ export const transformWire = z
   .object({
     id: uuid(),
     project_id: uuid(),
+    job_id: uuid().nullable().openapi({
+      description: "The only job that uses it, as a table of Hydrolix's face; null: any job of the project may.",
+    }),
     name: z.string(),
     type: kind,
     settings: z.record(z.string(), z.unknown()),
@@ -110,7 +114,7 @@ export const transformWire = z
 
 export const transformList = listOf(transformWire).openapi("TransformList");
 
-const READ_ONLY = ["id", "created_at", "updated_at"];
+const READ_ONLY = ["id", "job_id", "created_at", "updated_at"];
 
 export const createTransformBody = strictObject(
   { project_id: projectParam, name: name(), type: kind, settings: settings.default({}) },
@@ -154,11 +158,19 @@ export const transformParam = z.object({
     .openapi({ param: { name: "name", in: "path" }, description: "The transform's name." }),
 });
 
+export const transformQuery = strictQuery({
+  project_id: projectParam,
+  job_id: queryUuid(
+    "Of this job alone. Without: the project's, else the only one of the name that a job has.",
+  ).optional(),
+});
+
 export const specOf = bare;
 
 export const toTransformWire = (row: Transform): z.infer<typeof transformWire> => ({
   id: row.id,
   project_id: row.project_id,
+  job_id: row.job_id,
   name: row.name,
   type: row.type,
   settings: row.settings as Record<string, unknown>,
