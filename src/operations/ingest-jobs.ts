@@ -1,8 +1,9 @@
 import { ApiError, type ErrorDetail, notFound } from "../domain/error.ts";
 import { timeOf } from "../domain/id.ts";
-import { AMENDABLE_SETTINGS, type ImportSettings } from "../domain/import.ts";
+import { AMENDABLE_SETTINGS, type ImportRecord, type ImportSettings } from "../domain/import.ts";
 import type { Env } from "../env.ts";
 import { importOf } from "../imports/client.ts";
+import type { Amendment } from "../imports/protocol.ts";
 import { copyImport } from "../store/imports.ts";
 import * as store from "../store/ingest-jobs.ts";
 import { isUniqueViolation } from "../store/unique.ts";
@@ -65,7 +66,16 @@ export async function createIngestJob(
 /** @throws ApiError `not_found`, also for an import that is no batch job. */
 export async function findIngestJob(env: Env, caller: Caller, projectId: string, id: string): Promise<IngestJob> {
   const row = await rowOf(env, projectId, id);
-  return { row, record: await getImport(env, caller, row.import_id, projectId) };
+  const record = await getImport(env, caller, row.import_id, projectId);
+  return { row, record: record.spec.name === row.name ? record : await amended(env, id, { name: row.name }) };
+}
+
+/** A change of name that broke off before the import heard of it is made good by whoever looks next. */
+async function amended(env: Env, id: string, change: Amendment): Promise<ImportRecord> {
+  const answer = await importOf(env, id).amend(change);
+  if (answer.kind !== "steered") throw notFound(WHAT);
+  await copyImport(env.DB, answer.record);
+  return answer.record;
 }
 
 async function rowOf(env: Env, projectId: string, id: string): Promise<store.IngestJobRow> {
@@ -112,14 +122,13 @@ export async function changeIngestJob(
     modified_at: Date.now(),
   };
   await rename(env, next);
-  const answer = await importOf(env, id).amend({ name: next.name, settings: Object.fromEntries(settings) });
-  if (answer.kind !== "steered") throw notFound(WHAT);
-  await copyImport(env.DB, answer.record);
-  const { batch_id, effective_settings } = answer.record;
-  if (batch_id !== null && settings.some(([name]) => name === "max_active_partitions")) {
+  const changed = await amended(env, id, { name: next.name, settings: Object.fromEntries(settings) });
+  const { batch_id, effective_settings } = changed;
+  // Also where it is not new: an earlier change may have broken off before it came to this.
+  if (batch_id !== null && change.settings?.max_active_partitions !== undefined) {
     await widen(env, caller, projectId, batch_id, effective_settings.max_active_partitions);
   }
-  return { row: next, record: answer.record };
+  return { row: next, record: changed };
 }
 
 /** @throws ApiError `conflict` that names every field which may not be changed any more. */

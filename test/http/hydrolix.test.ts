@@ -1,6 +1,6 @@
 import { describe, expect, inject, test, vi } from "vitest";
 import { type ImportWorld, ndjson, newImportWorld, numbered } from "../imports/world.ts";
-import { type Answer, ask, askWith, newJob, newProject, send } from "./ask.ts";
+import { type Answer, ask, askWith, bindings, newJob, newProject, send } from "./ask.ts";
 
 /** Hydrolix's face (contract 11), asked as its command-line client asks. */
 
@@ -287,6 +287,24 @@ describe("a batch job", () => {
     }
     await world.create({ name: "taken" });
     expect((await world.use("PATCH", place, { name: "taken" })).status).toBe(409);
+  });
+
+  test("a change that broke off half way is made good by whoever looks next, or repeats it", async () => {
+    const world = await newWorld();
+    await world.put("a.ndjson", ndjson(numbered(1)));
+    const { body: job } = await world.create();
+    const place = `${world.jobs}/${job.uuid}`;
+    const { DB } = bindings;
+    await DB.prepare("UPDATE ingest_jobs SET name = ? WHERE import_id = ?").bind("half", job.uuid).run();
+    expect((await world.use("GET", `${place}/status`)).body.name).toBe("half");
+    expect((await world.get(job.uuid)).name).toBe("half");
+    // The import has heard of the new width, its batch has not.
+    const settings = { max_active_partitions: 7 };
+    await world.use("PATCH", place, { settings });
+    const batch = `/v1/batch-operations/${job.details.job_id}`;
+    await ask("PATCH", batch, { key: world.key, body: { max_concurrency: 500 } });
+    expect((await world.use("PATCH", place, { settings })).status).toBe(200);
+    expect((await ask("GET", batch, { key: world.key })).body.max_concurrency).toBe(7);
   });
 
   test("canceled, with and without a body; it stays canceled, and is not taken up again", async () => {
