@@ -3,10 +3,18 @@ import type { ImportRecord, ImportSpec } from "../domain/import.ts";
 import type { Env } from "../env.ts";
 import { importOf } from "../imports/client.ts";
 import { logError } from "../log.ts";
-import { copyImport, type DueRepeat, listDueRepeats, listOpenImports, setNextRepeat } from "../store/imports.ts";
+import {
+  copyImport,
+  type DueRepeat,
+  listDueRepeats,
+  listOpenImports,
+  setNextRepeat,
+  stopRepeating,
+} from "../store/imports.ts";
 import { selectTransformFor } from "../store/transforms.ts";
 import { mapBounded } from "./bounded.ts";
 import { beginImport, nextRepeat } from "./import-creation.ts";
+import { jobById } from "./jobs.ts";
 import { sha256 } from "./secrets.ts";
 
 const PAGE = 200;
@@ -47,11 +55,18 @@ async function wake(env: Env, record: ImportRecord): Promise<void> {
 
 /**
  * A repetition is an import of its own, which finds what is new. While the one before has not ended none is begun: it would
- * not know yet what that one imports.
+ * not know yet what that one imports. Nothing comes of a deleted job any more.
  */
 async function repeat(env: Env, { record, next_at, is_busy }: DueRepeat, now: number): Promise<void> {
   const { spec } = record;
   if (spec.cron === null) return;
+  const job = await jobById(env, spec.job_id);
+  if (!job || job.deleted_at !== null) {
+    await stopRepeating(env.DB, spec.id);
+    return;
+  }
+  // It stays due until the job is enabled.
+  if (!job.current.spec.enabled) return;
   if (!is_busy) {
     await beginImport(env, {
       ...spec,

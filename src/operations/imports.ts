@@ -100,7 +100,11 @@ function numbered(text: string, { firstLine }: RejectPart): string {
 
 export type Steering = "pause" | "resume" | "cancel";
 
-/** @throws ApiError `not_found`; `conflict` once it has ended. */
+/**
+ * One that is canceled repeats no more; where it only waited for its cron that is all there is to do.
+ *
+ * @throws ApiError `not_found`; `conflict` once it has ended.
+ */
 export async function steerImport(
   env: Env,
   caller: Caller,
@@ -109,7 +113,9 @@ export async function steerImport(
   named?: string,
 ): Promise<ImportRecord> {
   await rowOf(env, caller, id, named);
-  return settled(env, await importOf(env, id)[how]());
+  const wouldRepeat = how === "cancel" && (await store.stopRepeating(env.DB, id));
+  const answer = await importOf(env, id)[how]();
+  return answer.kind === "refused" && wouldRepeat ? answer.record : settled(env, answer);
 }
 
 /**

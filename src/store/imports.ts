@@ -107,7 +107,15 @@ export async function listDueRepeats(db: D1Database, now: number, limit: number)
   return results.map((row) => ({ record: toRecord(row), next_at: row.next_at, is_busy: row.is_busy === 1 }));
 }
 
-/** Null: it repeats no more. */
-export async function setNextRepeat(db: D1Database, id: string, from: number, nextAt: number | null): Promise<void> {
+/** True where it would have been repeated. */
+export async function stopRepeating(db: D1Database, id: string): Promise<boolean> {
+  const { meta } = await db
+    .prepare("UPDATE imports SET next_at = NULL WHERE id = ? AND next_at IS NOT NULL")
+    .bind(id)
+    .run();
+  return meta.changes > 0;
+}
+
+export async function setNextRepeat(db: D1Database, id: string, from: number, nextAt: number): Promise<void> {
   await db.prepare("UPDATE imports SET next_at = ? WHERE id = ? AND next_at = ?").bind(nextAt, id, from).run();
 }

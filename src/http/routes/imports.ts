@@ -114,7 +114,8 @@ const cancel = createRoute({
   tags,
   summary: "Cancel an import",
   description:
-    "Nothing more is read. What has been handed over goes on: cancel its batch operation to stop that too. 409 once it has ended.",
+    "Nothing more is read, and one with a cron repeats no more. What has been handed over goes on: cancel its batch operation to " +
+    "stop that too. 409 once it has ended and does not repeat.",
   ...secured("runs:write"),
   request,
   responses: { 200: json(importWire, "The import"), ...errors(404, 409, 422) },
