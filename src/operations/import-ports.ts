@@ -6,7 +6,7 @@ import { parseObjectUrl } from "../domain/object-url.ts";
 import type { Env } from "../env.ts";
 import type { ImportPorts, OpenedBatch } from "../imports/ports.ts";
 import { R2Source } from "../imports/r2-source.ts";
-import { type ObjectSource, S3Source, SourceError } from "../imports/source.ts";
+import { type ObjectSource, type S3Keys, S3Source, SourceError } from "../imports/source.ts";
 import { type HistoryName, knownObjects, rememberObjects } from "../store/import-history.ts";
 import { copyImport } from "../store/imports.ts";
 import { askCoordinator } from "./coordinator-refusal.ts";
@@ -64,10 +64,21 @@ async function sourceOf(env: Env, { project_id, source }: ImportSpec): Promise<O
   const endpoint = endpointOf(source);
   const refusal = checkAddress(endpoint, settings.address);
   if (refusal !== null) throw new SourceError("ForbiddenEndpoint", `the endpoint ${refusal}`);
-  const keys = source.credential_id === null ? null : await openCredential(env, project_id, source.credential_id);
-  if (keys === null && source.credential_id !== null)
-    throw new SourceError("NoCredential", "the credential is deleted");
+  const keys = source.credential_id === null ? null : await keysOf(env, project_id, source.credential_id);
   return new S3Source({ endpoint, region: source.region, bucket: place.bucket, keys });
+}
+
+/** @throws SourceError where they are gone, or the deployment cannot open them any more: waiting would not bring them back. */
+async function keysOf(env: Env, projectId: string, credentialId: string): Promise<S3Keys> {
+  let keys: S3Keys | null;
+  try {
+    keys = await openCredential(env, projectId, credentialId);
+  } catch (error) {
+    if (error instanceof ApiError) throw new SourceError("CredentialNotOpened", error.message);
+    throw error;
+  }
+  if (keys === null) throw new SourceError("NoCredential", "the credential is deleted");
+  return keys;
 }
 
 /** The batch of an import's round, opened once. */

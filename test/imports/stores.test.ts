@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { beforeAll, describe, expect, inject, test } from "vitest";
-import { ask } from "../http/ask.ts";
+import { ask, bindings } from "../http/ask.ts";
 import { type ImportWorld, ndjson, newImportWorld, numbered } from "./world.ts";
 
 /** Imports from a store over S3's protocol that fails as stores do. */
@@ -81,6 +81,22 @@ describe("a bucket", () => {
     const batch = (await ask("GET", `/v1/batch-operations/${record.batch_id}`, { key: world.key })).body;
     expect(batch).toMatchObject({ status: "succeeded", item_count: 0 });
   });
+});
+
+test("a credential that the deployment cannot open any more fails the import, by name", async () => {
+  const details = { access_key_id: "good", secret_access_key: "sealed-and-lost" };
+  const made = await ask("POST", "/v1/credentials", {
+    key: world.key,
+    body: { name: "lost", type: "aws s3", details },
+  });
+  const { DB } = bindings;
+  await DB.prepare("UPDATE credentials SET secret_access_key = 'v1.gone.AAAA.AAAA' WHERE id = ?")
+    .bind(made.body.id)
+    .run();
+  const bucket = await bucketOf({ "a.ndjson": ndjson(numbered(1)) });
+  const source = { ...sourceOf(`s3://${bucket}`), credential_id: made.body.id };
+  const record = await world.run({ source });
+  expect(record).toMatchObject({ status: "failed", errors: [expect.stringMatching(/^CredentialNotOpened: /)] });
 });
 
 describe("an object", () => {
