@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+
 /** What a log line may say beside its event: ids and numbers, so that no payload, header or secret can stand in one. */
 export interface LogFields {
   request_id?: string;
@@ -21,6 +23,11 @@ export interface LogFields {
   seconds?: number;
 }
 
+const onBehalfOf = new AsyncLocalStorage<LogFields>();
+
+/** Does `work`; whatever it comes to log, now or later, carries these ids too. */
+export const loggingFor = <T>(ids: LogFields, work: () => T): T => onBehalfOf.run(ids, work);
+
 /**
  * The one way to the log: a line of JSON, `{level, event, …ids, error}`. Lines are for people who operate Sluice: something did
  * not work, and is tried again or needs them.
@@ -29,5 +36,5 @@ export interface LogFields {
  */
 export function logError(event: string, fields: LogFields = {}, error?: unknown): void {
   const why = error === undefined ? {} : { error: typeof error === "string" ? error : String(error) };
-  console.error(JSON.stringify({ level: "error", event, ...fields, ...why }));
+  console.error(JSON.stringify({ level: "error", event, ...onBehalfOf.getStore(), ...fields, ...why }));
 }

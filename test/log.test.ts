@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, expect, test, vi } from "vitest";
-import { logError } from "../src/log.ts";
+import { logError, loggingFor } from "../src/log.ts";
 
 afterEach(() => void vi.restoreAllMocks());
 
@@ -28,4 +28,25 @@ test("a log line is one line of JSON with level and event first, its ids, and wh
       });
     }),
   );
+});
+
+test("what is logged on behalf of something carries its ids, however late, and nobody else's line does", async () => {
+  const lines: unknown[] = [];
+  vi.spyOn(console, "error").mockImplementation((line: string) => void lines.push(JSON.parse(line)));
+  const late = async (n: number): Promise<void> => {
+    await Promise.resolve();
+    logError("late", { seconds: n });
+  };
+  await Promise.all([
+    loggingFor({ request_id: "a" }, () => late(1)),
+    loggingFor({ request_id: "b" }, () => loggingFor({ import_id: "i" }, () => late(2))),
+    late(3),
+  ]);
+  logError("after");
+  expect(lines).toEqual([
+    { level: "error", event: "late", request_id: "a", seconds: 1 },
+    { level: "error", event: "late", import_id: "i", seconds: 2 },
+    { level: "error", event: "late", seconds: 3 },
+    { level: "error", event: "after" },
+  ]);
 });

@@ -5,7 +5,7 @@ import { logError } from "../log.ts";
 import { beginCall } from "./call.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EnvironmentBook, type ReadEnvironment, type Variables } from "./environments.ts";
-import { type OpenPlan, openPlan, prepareCall } from "./plan.ts";
+import { type OpenPlan, openPlan, prepareCall, runIdOf } from "./plan.ts";
 import { type Clock, type GrantedJob, type Prepared, type PumpEnd, pump } from "./pump.ts";
 
 /** An invocation asks for no new work after this long: queues scale only when batches end. */
@@ -52,11 +52,12 @@ export function consume(ticket: Ticket, env: Env, read: ReadEnvironment): Promis
     exchange: (request) => coordinator.exchange(request),
     prepare: planBook(settings, read),
     clock,
-    fault: (error) => {
-      // A secret that does not open fails every call of its version: said once an invocation.
+    fault: (error, run) => {
+      // A secret that does not open fails every call of its version: said once an invocation, of the first run it befell.
       if (told.has(String(error))) return;
       told.add(String(error));
-      logError("delivery_fault", { job_id: ticket.job, lane: ticket.lane }, error);
+      const run_id = run && runIdOf(run.grant, run.job);
+      logError("delivery_fault", { job_id: ticket.job, lane: ticket.lane, run_id }, error);
     },
     ticket: ticket.id,
     nonce: crypto.randomUUID(),

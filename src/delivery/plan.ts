@@ -119,6 +119,9 @@ function traceOf(plan: OpenPlan, { traceparent: trace }: CallGrant): Record<stri
   return { traceparent: newTraceparent(crypto.getRandomValues(new Uint8Array(24))) };
 }
 
+export const runIdOf = (grant: CallGrant, job: GrantedJob): string =>
+  ledgerId({ at: grant.at, seq: grant.seq, lane: job.lane, job: job.number });
+
 /** The call that a grant stands for, ready to be made; an address that is not allowed is the outcome at once. */
 export async function prepareCall(
   plan: OpenPlan,
@@ -128,7 +131,7 @@ export async function prepareCall(
 ): Promise<PreparedCall | Blocked> {
   const target = grant.fallback ? plan.fallback : plan.primary;
   if (target.kind === "blocked") return target;
-  const runId = ledgerId({ at: grant.at, seq: grant.seq, lane: job.lane, job: job.number });
+  const runId = runIdOf(grant, job);
   const headers: Record<string, string> = {
     ...plan.headers,
     "X-Run-Id": runId,

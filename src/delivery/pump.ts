@@ -37,8 +37,8 @@ export interface PumpDeps {
   /** Opens what a call needs. `plan` is absent where the coordinator never sent it. */
   prepare(grant: CallGrant, plan: CallPlan | undefined, job: GrantedJob): Promise<Prepared>;
   clock: Clock;
-  /** Hears of every fault of ours: an exchange that failed and will be tried again, a call that could not be made. */
-  fault(error: unknown): void;
+  /** Hears of every fault of ours: an exchange that failed and will be tried again, or a run's call that could not be made. */
+  fault(error: unknown, run?: { grant: CallGrant; job: GrantedJob }): void;
   ticket: string;
   nonce: string;
   boot: string | null;
@@ -214,7 +214,7 @@ class Pump {
       .then((prepared) => this.#start(slot, prepared, sentAt))
       .catch((error: unknown) => {
         // A fault of ours, not the endpoint's: the run keeps its attempt, and is not granted again at once.
-        this.#deps.fault(error);
+        this.#deps.fault(error, { grant, job });
         this.#finish(slot, null, { kind: "given_back", reason: String(error), delay_ms: FAULT_DELAY_MS });
       });
   }

@@ -1,6 +1,7 @@
 import { createMiddleware } from "hono/factory";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { ApiError, notFound } from "../domain/error.ts";
+import { loggingFor } from "../log.ts";
 import { settingsOf } from "../operations/settings.ts";
 import { type App, type AppEnv, newApp } from "./context.ts";
 import { respondWithError } from "./error.ts";
@@ -38,7 +39,7 @@ const everyAnswer = createMiddleware<AppEnv>(async (c, next) => {
   const given = c.req.header("X-Request-Id");
   const requestId = given !== undefined && REQUEST_ID.test(given) ? given : crypto.randomUUID();
   c.set("requestId", requestId);
-  await next();
+  await loggingFor({ request_id: requestId }, next);
   c.header("X-Request-Id", requestId);
   c.header("X-Content-Type-Options", "nosniff");
 });

@@ -1,5 +1,5 @@
 import { type Env, parseSettings } from "../env.ts";
-import { logError } from "../log.ts";
+import { logError, loggingFor } from "../log.ts";
 import { importOf } from "./client.ts";
 import { finishImport } from "./finish-task.ts";
 import { readTask } from "./index-task.ts";
@@ -78,8 +78,8 @@ async function answerRing(
   }
   const id = ring.data.import;
   // What fails here fails on our side: the lease runs out, and the import rings again.
-  const work = readImport(id, env, ports(env)).catch((error: unknown) =>
-    logError("import_fault", { import_id: id }, error),
+  const work = loggingFor({ import_id: id }, () =>
+    readImport(id, env, ports(env)).catch((error: unknown) => logError("import_fault", {}, error)),
   );
   message.ack();
   // The local queue delivers one batch at a time: a large import would delay all others if it were waited for.

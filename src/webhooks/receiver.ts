@@ -194,7 +194,12 @@ class Calls {
       return "kind" in letter ? letter : await send(letter);
     } catch (error) {
       // A key that is missing, R2 out of reach: ours to mend, and there is a day for it.
-      logError("webhook_not_prepared", { delivery_id: delivery.id }, error);
+      const { id: delivery_id, run_id, batch_id } = delivery;
+      logError(
+        "webhook_not_prepared",
+        { delivery_id, run_id: run_id ?? undefined, batch_id: batch_id ?? undefined },
+        error,
+      );
       return { kind: "not_prepared", message: "could not be prepared on our side" };
     }
   }

@@ -135,6 +135,8 @@ describe("a job in an environment", () => {
     const state = async () => (await ask("GET", `/v1/runs/${id}`, { key })).body;
     await expect.poll(state, { timeout: 15_000 }).toMatchObject({ status: "delayed", attempt: 0, attempts: [] });
     expect(await logged(mark)).toEqual([]);
+    const faults = quiet.mock.calls.map(([line]) => JSON.parse(String(line)) as Record<string, string>);
+    expect(faults.find(({ event }) => event === "delivery_fault")).toMatchObject({ job_id: job.id, run_id: id });
     await write(variables);
     quiet.mockRestore();
     await expect.poll(state, { timeout: 20_000 }).toMatchObject({ status: "completed", attempt: 1 });

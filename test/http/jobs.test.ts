@@ -1,5 +1,5 @@
 import { runInDurableObject } from "cloudflare:test";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { laneName } from "../../src/domain/id.ts";
 import { openSealed, secretAad } from "../../src/domain/secret.ts";
 import { tellUntold } from "../../src/operations/job-changes.ts";
@@ -269,7 +269,15 @@ describe("a change", () => {
       idFromName: () => ({}),
       get: () => ({ configure: () => Promise.reject(new Error("unreachable")) }),
     } as unknown as typeof bindings.COORDINATOR;
+    const lines: Record<string, string>[] = [];
+    const spy = vi.spyOn(console, "error").mockImplementation((line: string) => void lines.push(JSON.parse(line)));
     const answer = await askWith({ COORDINATOR }, "PATCH", `/v1/jobs/${job.id}`, { key, body: { name: "Unheard" } });
+    spy.mockRestore();
+    const mine = lines.filter((line) => line.request_id === answer.headers.get("X-Request-Id"));
+    expect(mine.map(({ event, job_id }) => [event, job_id])).toEqual([
+      ["job_untold", job.id],
+      ["request_failed", undefined],
+    ]);
     expect([answer.status, answer.body.error.code]).toEqual([503, "unavailable"]);
     expect(Number(answer.headers.get("Retry-After"))).toBeGreaterThan(0);
     expect((await get(`/v1/jobs/${job.id}`)).body).toMatchObject({ name: "Unheard", version: 2 });
