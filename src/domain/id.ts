@@ -1,3 +1,5 @@
+import { toHex } from "./hex.ts";
+
 /**
  * Ids that lead to their coordinator without a lookup.
  *
@@ -16,7 +18,6 @@ export interface LedgerId {
   job: number;
 }
 
-export const MAX_SEQ = 2 ** 36 - 1;
 const TWO_24 = 2 ** 24;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -56,7 +57,7 @@ export function parseLedgerId(id: string): LedgerId | null {
 
 /** A UUIDv7 for what belongs to no ledger (projects, jobs, keys): `random` gives 10 bytes. */
 export function uuidV7(at: number, random: Uint8Array): string {
-  const hex = Array.from(random.subarray(0, 10), (b) => b.toString(16).padStart(2, "0")).join("");
+  const hex = toHex(random.subarray(0, 10));
   const time = at.toString(16).padStart(12, "0");
   const variant = (0x8 | (Number.parseInt(hex.slice(3, 4), 16) & 0x3)).toString(16);
   return `${time.slice(0, 8)}-${time.slice(8)}-7${hex.slice(0, 3)}-${variant}${hex.slice(4, 7)}-${hex.slice(7, 19)}`;

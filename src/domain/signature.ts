@@ -1,3 +1,5 @@
+import { toHex } from "./hex.ts";
+
 /**
  * Signatures of outgoing calls (contract 6). One secret signs in two ways: the plain one over `timestamp.body` with the
  * secret as text, and Standard Webhooks over `id.timestamp.body`, where the part behind `whsec_` is base64 for the key.
@@ -48,14 +50,12 @@ export async function signingKeys(secret: string): Promise<SigningKeys> {
   return { plain, standard: behind ? await importKey(behind) : plain };
 }
 
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
-
 const sign = async (key: CryptoKey, text: string): Promise<Uint8Array> =>
   new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(text)));
 
 /** `v1=<hex HMAC-SHA256(secret, timestamp + "." + body)>`; the timestamp in Unix seconds. */
 export const plainSignature = async (keys: SigningKeys, timestamp: number, body: string): Promise<string> =>
-  `v1=${hex(await sign(keys.plain, `${timestamp}.${body}`))}`;
+  `v1=${toHex(await sign(keys.plain, `${timestamp}.${body}`))}`;
 
 /** `v1,<base64 HMAC-SHA256(key, id + "." + timestamp + "." + body)>`. */
 export async function standardSignature(

@@ -1,3 +1,4 @@
+import { fromHex, toHex } from "./hex.ts";
 import { parseSealingKeys, type SealingKey } from "./secret.ts";
 
 /**
@@ -13,7 +14,7 @@ const encoder = new TextEncoder();
  */
 export async function signToken(keys: string, purpose: string, text: string): Promise<string> {
   const mac = await crypto.subtle.sign("HMAC", await macKey(parseSealingKeys(keys)[0], purpose), encoder.encode(text));
-  return `${text}.${hex(new Uint8Array(mac))}`;
+  return `${text}.${toHex(new Uint8Array(mac))}`;
 }
 
 /**
@@ -25,7 +26,7 @@ export async function openToken(keys: string, purpose: string, token: string): P
   const [, text = "", mac = ""] = /^(.{1,512})\.([0-9a-f]{64})$/.exec(token) ?? [];
   if (mac === "") return null;
   for (const key of parseSealingKeys(keys)) {
-    if (await crypto.subtle.verify("HMAC", await macKey(key, purpose), unhex(mac), encoder.encode(text))) return text;
+    if (await crypto.subtle.verify("HMAC", await macKey(key, purpose), fromHex(mac), encoder.encode(text))) return text;
   }
   return null;
 }
@@ -40,7 +41,3 @@ async function macKey(key: SealingKey, purpose: string): Promise<CryptoKey> {
     ["sign", "verify"],
   );
 }
-
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
-const unhex = (text: string): Uint8Array<ArrayBuffer> =>
-  Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));

@@ -1,3 +1,5 @@
+import { toHex } from "./hex.ts";
+
 /** W3C Trace Context, level 1: the headers `traceparent` and `tracestate`. */
 
 /**
@@ -28,18 +30,12 @@ export function parseTraceparent(header: string): TraceParent | null {
   return { trace_id, parent_id, flags: Number.parseInt(flags, 16) };
 }
 
-const hex = (bytes: Uint8Array): string => {
-  let text = "";
-  for (const byte of bytes) text += (byte < 16 ? "0" : "") + byte.toString(16);
-  return text;
-};
-
 /** All zero is invalid; the last digit of such an id becomes 1. */
 const notZero = (id: string): string => (/^0+$/.test(id) ? `${id.slice(1)}1` : id);
 
 /** A new trace: `random` gives 24 bytes. It is marked as sampled, so that the endpoint's own tracer may keep it. */
 export const newTraceparent = (random: Uint8Array): string =>
-  `00-${notZero(hex(random.subarray(0, 16)))}-${notZero(hex(random.subarray(16, 24)))}-01`;
+  `00-${notZero(toHex(random.subarray(0, 16)))}-${notZero(toHex(random.subarray(16, 24)))}-01`;
 
 const KEY = "(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})";
 /** Printable, without comma and equals sign, and not ending with a space. */

@@ -1,13 +1,13 @@
-/** Digests and fresh secrets. */
+import { toHex } from "../domain/hex.ts";
 
-const hex = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
+/** Digests and fresh secrets. */
 
 export async function sha256(data: string | Uint8Array): Promise<Uint8Array> {
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>));
 }
 
-export const sha256Hex = async (data: string | Uint8Array): Promise<string> => hex(await sha256(data));
+export const sha256Hex = async (data: string | Uint8Array): Promise<string> => toHex(await sha256(data));
 
 /** Compares in a time that says nothing about where two texts differ. */
 export async function sameSecret(a: string, b: string): Promise<boolean> {
@@ -15,4 +15,4 @@ export async function sameSecret(a: string, b: string): Promise<boolean> {
 }
 
 /** `sluice_` and 64 hex digits. */
-export const newApiKey = (): string => `sluice_${hex(crypto.getRandomValues(new Uint8Array(32)))}`;
+export const newApiKey = (): string => `sluice_${toHex(crypto.getRandomValues(new Uint8Array(32)))}`;
