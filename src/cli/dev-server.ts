@@ -50,7 +50,7 @@ const PASSED_ON = [
 ];
 
 /** The port is in use by another program. */
-export class PortInUse extends Error {
+class PortInUse extends Error {
   constructor(port: number) {
     super(`port ${port} is in use; set PORT to another one, or stop the program that listens there`);
     this.name = "PortInUse";

@@ -1,7 +1,7 @@
 import { renderTable } from "./table.ts";
 
 /** A value as a cell of a table. */
-export const cell = (value: unknown): string => {
+const cell = (value: unknown): string => {
   if (value === null || value === undefined) return "-";
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 };
@@ -9,7 +9,7 @@ export const cell = (value: unknown): string => {
 /** What API texts may hold and a terminal would act on. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out.
 const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
-export const harmless = (text: string): string => text.replace(CONTROL, "�");
+const harmless = (text: string): string => text.replace(CONTROL, "�");
 
 /** Where commands put what they found: JSON alone with `--json`, else text for people. */
 export class Printer {

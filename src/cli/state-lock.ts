@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /** Another `npm run dev` keeps its data in this folder. */
-export class StateDirInUse extends Error {
+class StateDirInUse extends Error {
   constructor(path: string) {
     super(`${path} is in use by another npm run dev; stop that one, or set STATE_DIR to another folder`);
     this.name = "StateDirInUse";

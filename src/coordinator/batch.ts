@@ -14,7 +14,7 @@ import { markedVersion } from "../domain/version-mark.ts";
 import type { JobConfig, OpenBatchRequest } from "./protocol.ts";
 
 /** An unsealed batch that has taken nothing for this long says so. */
-export const INTERRUPTED_MS = 60_000;
+const INTERRUPTED_MS = 60_000;
 /** …and after this long it is sealed as it is. */
 export const ABANDONED_MS = 24 * 3_600_000;
 
@@ -104,7 +104,7 @@ export function newBatch(
   };
 }
 
-export const isInterrupted = (batch: Batch, now: number): boolean => now - batch.last_part_at >= INTERRUPTED_MS;
+const isInterrupted = (batch: Batch, now: number): boolean => now - batch.last_part_at >= INTERRUPTED_MS;
 
 /** When a batch that takes nothing more in is to be looked after; null: it is sealed. */
 export function neglectedAt(batch: Batch): number | null {

@@ -11,8 +11,7 @@ export interface Seen {
   at: number;
 }
 
-export const windowMs = (spec: JobSpec): number =>
-  spec.dedup_window_secs ? spec.dedup_window_secs * 1000 : KEY_WINDOW_MS;
+const windowMs = (spec: JobSpec): number => (spec.dedup_window_secs ? spec.dedup_window_secs * 1000 : KEY_WINDOW_MS);
 
 /**
  * The earlier runs of these identities that still count at `now`: the window is half open. What Sluice triggers by itself

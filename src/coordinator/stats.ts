@@ -6,7 +6,7 @@ import type { Lane } from "./lane.ts";
 import type { LedgerRun } from "./ledger.ts";
 
 /** The copy of a job's numbers may be so old: one row then costs nothing beside the runs'. */
-export const STATS_AFTER_MS = 10_000;
+const STATS_AFTER_MS = 10_000;
 
 export function countStart(lane: Lane): void {
   lane.state.stats.started += 1;

@@ -67,8 +67,7 @@ export interface BatchFacts {
 
 const waiting = (c: Counts): number => c.delayed + c.queued;
 const inFlight = (c: Counts): number => c.dequeued + c.executing;
-export const terminalCount = (c: Counts): number =>
-  c.completed + c.failed + c.timed_out + c.crashed + c.canceled + c.expired;
+const terminalCount = (c: Counts): number => c.completed + c.failed + c.timed_out + c.crashed + c.canceled + c.expired;
 export const failedCount = (c: Counts): number => c.failed + c.timed_out + c.crashed + c.expired;
 
 /** Sealed, and every created run terminal. */

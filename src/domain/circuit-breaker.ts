@@ -42,18 +42,13 @@ export function breakerVerdict(outcome: CallOutcome, rules: StatusRules): "ok" |
   }
 }
 
-export function mayStart(state: BreakerState, now: number): boolean {
-  const at = earliestStart(state, now);
-  return at !== null && at <= now;
-}
-
 /** From when on a call may start, not before `now`; null: not before the probe has ended. */
 export function earliestStart(state: BreakerState, now: number): number | null {
   if (state.kind === "open") return Math.max(state.until, now);
   return state.kind === "half_open" && state.probing ? null : now;
 }
 
-/** A call was granted at `now`, which `mayStart` allowed. Behind an open breaker it is the probe. */
+/** A call was granted at `now`, which `earliestStart` allowed. Behind an open breaker it is the probe. */
 export function onStart(state: BreakerState, now: number): BreakerState {
   return state.kind === "closed" ? state : { kind: "half_open", probing: true, since: now };
 }

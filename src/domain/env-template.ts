@@ -18,7 +18,7 @@ export type Expansion = { kind: "expanded"; text: string } | { kind: "refused"; 
 const refused = (message: string): Expansion => ({ kind: "refused", message });
 
 /** The variables that a text names, each once. */
-export const variablesIn = (text: string): string[] => [
+const variablesIn = (text: string): string[] => [
   ...new Set(Array.from(text.matchAll(PLACEHOLDER), (match) => match[1] as string)),
 ];
 

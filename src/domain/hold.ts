@@ -2,7 +2,7 @@ import type { CallOutcome } from "./call.ts";
 import { splitLimitName } from "./rate-limit-names.ts";
 
 /** A job is held back no longer than this by one answer, whatever it asks for (contract 4.9). */
-export const MAX_HOLD_MS = 5 * 60 * 1000;
+const MAX_HOLD_MS = 5 * 60 * 1000;
 
 /** How long an answer asks to be left alone, in ms: the `Retry-After` of a 429 or 503. Null: it does not ask. */
 export function holdAsked(outcome: CallOutcome): number | null {

@@ -1,4 +1,3 @@
-import type { Sealed } from "./job.ts";
 import type { TransformSpec } from "./transform.ts";
 
 /** The import: the objects of a bucket become a batch operation of a job (contract 9). */
@@ -100,17 +99,6 @@ export interface ImportSpec {
   /** Unix milliseconds. */
   created_at: number;
   traceparent: string | null;
-}
-
-export interface Credential {
-  id: string;
-  project_id: string;
-  name: string;
-  type: "aws s3";
-  access_key_id: Sealed;
-  secret_access_key: Sealed;
-  created_by: string;
-  created_at: number;
 }
 
 export const TASK_STATES = ["READY", "RUNNING", "DONE", "ERROR", "CANCELED"] as const;

@@ -91,7 +91,7 @@ const FIELD = {
 } as const;
 type ItemField = keyof typeof FIELD;
 
-export const ITEM_FIELDS = Object.keys(FIELD) as ItemField[];
+const ITEM_FIELDS = Object.keys(FIELD) as ItemField[];
 
 const NAMES = ITEM_FIELDS.map((name) => new TextEncoder().encode(name));
 

@@ -31,7 +31,7 @@ const stringMap = (entries: number, key: z.ZodString | z.ZodType<string, string>
 
 const key = (max: number) => text(1, max).refine((name) => name !== "__proto__", "is not allowed");
 
-export const tagsField = stringMap(
+const tagsField = stringMap(
   20,
   key(64).refine((name) => !name.includes(":"), "must not contain a colon"),
   text(0, 256),

@@ -34,5 +34,5 @@ export function recentHealth(runs: readonly RecentRun[]): RecentHealth {
 }
 
 /** The nearest rank: the smallest value that so many per cent do not exceed. */
-export const percentile = (sorted: readonly number[], percent: number): number | null =>
+const percentile = (sorted: readonly number[], percent: number): number | null =>
   sorted[Math.ceil((percent / 100) * sorted.length) - 1] ?? null;

@@ -113,7 +113,7 @@ export function scanKey(b: Uint8Array, at: number, end: number, scan: Scan): num
 }
 
 /** A string from behind its opening quote to behind its closing one. */
-export function scanString(b: Uint8Array, from: number, end: number, scan: Scan): number {
+function scanString(b: Uint8Array, from: number, end: number, scan: Scan): number {
   let at = from;
   while (at < end) {
     const c = b[at] as number;

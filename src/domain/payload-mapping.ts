@@ -6,7 +6,7 @@ import { bounded, parsePath, rawAt } from "./template.ts";
  * `on_complete_payload_mapping` (contract 7): names of the new payload, each with a path into what the completed run left.
  * A path that starts with none of the roots is taken from the result; what is missing becomes null.
  */
-export const MAPPING_ROOTS = ["result", "payload", "metadata", "run"] as const;
+const MAPPING_ROOTS = ["result", "payload", "metadata", "run"] as const;
 export type MappingRoot = (typeof MAPPING_ROOTS)[number];
 
 /** Raw JSON of each root; null where the run left none. */

@@ -11,7 +11,7 @@ import type { ErrorDetail } from "./error.ts";
  * within the document, which has one resource: a nested `$id` is refused, and so the two mean the same.
  */
 
-export const MAX_SCHEMA_DEPTH = 32;
+const MAX_SCHEMA_DEPTH = 32;
 const MAX_PATTERN_LENGTH = 1000;
 const MAX_REF_STEPS = 100_000;
 const MAX_UNIQUE_ITEMS = 2000;

@@ -85,7 +85,7 @@ function stepOf(column: Column, place: number, spec: TransformSpec | null, isNul
 }
 
 /** The JSON text of a column's default; `null` where it has none. It is known to fit. */
-export function defaultText({ datatype }: Column): string {
+function defaultText({ datatype }: Column): string {
   const value = datatype.default;
   return value === undefined || value === null ? "null" : (conversionOf(datatype)(value) ?? "null");
 }

@@ -17,7 +17,7 @@ export type RunStatus = (typeof RUN_STATUSES)[number];
 export type TerminalStatus = "completed" | "failed" | "timed_out" | "crashed" | "canceled" | "expired";
 
 /** What may follow what. A terminal status has no successor. */
-export const RUN_TRANSITIONS: Record<RunStatus, readonly RunStatus[]> = {
+const RUN_TRANSITIONS: Record<RunStatus, readonly RunStatus[]> = {
   delayed: ["queued", "canceled", "expired"],
   queued: ["dequeued", "canceled", "expired"],
   dequeued: ["executing", "queued", "canceled"],

@@ -1,7 +1,7 @@
 import { isUuid } from "./id.ts";
 
 const SLUG = /^[a-z0-9-]{1,128}$/;
-export const MAX_SLUG = 128;
+const MAX_SLUG = 128;
 
 /** Lower-case letters, digits and `-`; not shaped as a UUID, because paths take either. */
 export const isSlug = (text: string): boolean => SLUG.test(text) && !isUuid(text);

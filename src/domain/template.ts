@@ -27,7 +27,7 @@ export interface Template {
 /** Raw JSON that a path leads into; null where there is none. */
 export type Lookup = (path: TemplatePath) => Uint8Array | null;
 
-export const MAX_TEMPLATE_DEPTH = 64;
+const MAX_TEMPLATE_DEPTH = 64;
 /** Each looks through a value of up to a megabyte. */
 export const MAX_PLACEHOLDERS = 200;
 

@@ -21,7 +21,7 @@ export interface FieldChange {
 }
 
 /** What a secret shows of itself in a difference. */
-export const SECRET_SET = "set";
+const SECRET_SET = "set";
 
 const SECRETS: readonly (keyof JobSpec)[] = ["endpoint_signing_secret", "webhook_secret"];
 

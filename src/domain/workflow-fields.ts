@@ -11,7 +11,7 @@ import { MAX_STEPS, ON_FAILURE } from "./workflow.ts";
 
 const MONTH_SECS = 2_592_000;
 
-export const stepRef = z
+const stepRef = z
   .string()
   .regex(/^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/, "must have 1 to 64 of A-Z, a-z, 0-9, _ and -")
   .refine((name) => name !== "__proto__", "is not allowed");
@@ -51,7 +51,7 @@ const stepShape = {
   sleep_secs: z.int().min(0).max(MONTH_SECS).default(0).describe("Waits so long before the run is triggered."),
 };
 
-export const stepField = strictObject(stepShape);
+const stepField = strictObject(stepShape);
 export type StepInput = z.output<typeof stepField>;
 
 export const workflowShape = {

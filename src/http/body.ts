@@ -3,7 +3,7 @@ import { ApiError } from "../domain/error.ts";
 import type { AppEnv } from "./context.ts";
 
 /** The body of a control request, in bytes. */
-export const MAX_CONTROL_BODY = 1024 * 1024;
+const MAX_CONTROL_BODY = 1024 * 1024;
 
 /**
  * Reads the body, at most `maxBytes` of it, as strict UTF-8, for the validators behind. A length that the client states is

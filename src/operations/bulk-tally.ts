@@ -7,7 +7,7 @@ import type { Env } from "../env.ts";
 import { endedStatuses } from "./ended-statuses.ts";
 
 /** Answers list what became of each item up to this many. */
-export const MAX_RESULTS = 1000;
+const MAX_RESULTS = 1000;
 
 /** What became of an item, as the wire shows it. */
 export type ItemResult =

@@ -82,7 +82,7 @@ async function keysOf(env: Env, projectId: string, credentialId: string): Promis
 }
 
 /** The batch of an import's round, opened once. */
-export async function openedBatch(env: Env, spec: ImportSpec, round: number): Promise<OpenedBatch> {
+async function openedBatch(env: Env, spec: ImportSpec, round: number): Promise<OpenedBatch> {
   try {
     return await openBatch(env, spec, round);
   } catch (error) {

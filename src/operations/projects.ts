@@ -9,7 +9,7 @@ import { slugTaken, underFreeSlug } from "./slugs.ts";
 /** Times are Unix milliseconds. */
 export type Project = store.ProjectRow;
 
-export const DEFAULT_MAX_INVOCATIONS = 1000;
+const DEFAULT_MAX_INVOCATIONS = 1000;
 /** @param id of the new project; a repeat with the same id finds what the first one made. */
 export async function createProject(
   env: Env,

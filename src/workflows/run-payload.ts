@@ -6,7 +6,7 @@ import { type SourceRun, savePayload, selectSourceRun, type WorkflowRunRow } fro
 
 /** The payload of a workflow run: as it was sent, or made from the completed run that started it. */
 
-export const workflowPayloadKey = (projectId: string, id: string): string => `workflow-runs/${projectId}/${id}/payload`;
+const workflowPayloadKey = (projectId: string, id: string): string => `workflow-runs/${projectId}/${id}/payload`;
 
 /** Keeps a payload where it belongs by its size. */
 export async function keepPayload(

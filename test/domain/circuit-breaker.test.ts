@@ -7,7 +7,6 @@ import {
   type BreakerState,
   breakerVerdict,
   earliestStart,
-  mayStart,
   onLost,
   onOutcome,
   onStart,
@@ -15,6 +14,7 @@ import {
 import { heldPartitions, holdAsked, holdUntil } from "../../src/domain/hold.ts";
 
 const T0 = 1_700_000_000_000;
+const mayStart = (state: BreakerState, now: number): boolean => earliestStart(state, now) === now;
 
 type Command =
   | { kind: "pass"; ms: number }

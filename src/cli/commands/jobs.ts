@@ -48,7 +48,7 @@ export async function getJob({ client, printer }: Context, ref: string): Promise
 }
 
 /** `name=value` pairs; a value is JSON where it can be read as JSON, else text. */
-export function fieldsOf(pairs: string[]): Record<string, unknown> {
+function fieldsOf(pairs: string[]): Record<string, unknown> {
   return Object.fromEntries(
     pairs.map((pair) => {
       const at = pair.indexOf("=");

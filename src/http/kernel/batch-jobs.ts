@@ -145,7 +145,7 @@ async function filterOf(c: Context<AppEnv>, asked: z.infer<typeof query>): Promi
   return { project_id: app.id, job_id: action?.id, ...(asked.status ? batchesOf(asked.status) : {}) };
 }
 
-export async function shownBatch(c: Context<AppEnv>, batch: BatchRecord) {
+async function shownBatch(c: Context<AppEnv>, batch: BatchRecord) {
   return batchJobToWire(batch, await namesFor(c, batch.project_id, [batch.job_id]));
 }
 

@@ -4,7 +4,7 @@ import type { FaceError } from "../error.ts";
 
 /** Errors as this face's clients know them: `{code, message, details}` at the top, bad input always 400. */
 
-export const kernelErrorBody = z
+const kernelErrorBody = z
   .object({
     code: z.string().openapi({ example: "bad_request" }),
     message: z.string(),

@@ -114,7 +114,7 @@ const dropBrowsers = createRoute({
   responses: { 204: { description: "None is left" }, ...kernelErrors(404) },
 });
 
-export async function shownInvocation(c: Context<AppEnv>, { run, ...bodies }: ShownRun) {
+async function shownInvocation(c: Context<AppEnv>, { run, ...bodies }: ShownRun) {
   return invocationToWire(run, await namesFor(c, run.project_id, [run.job_id]), bodies);
 }
 

@@ -7,15 +7,15 @@ import { membersOf } from "../wire/triggers.ts";
 
 /** Payloads are texts of JSON inside JSON. */
 
-export const MAX_PAYLOAD_BYTES = 65_536;
-export const MAX_PAYLOADS = 10_000;
+const MAX_PAYLOAD_BYTES = 65_536;
+const MAX_PAYLOADS = 10_000;
 export const MAX_BATCH_BYTES = 16 * 1024 * 1024;
 const MAX_LISTED = 100;
 
 const encoder = new TextEncoder();
 
 /** What is wrong with a payload; null: nothing. */
-export function payloadProblem(text: string): string | null {
+function payloadProblem(text: string): string | null {
   if (isTooLong(text)) return `is larger than ${MAX_PAYLOAD_BYTES} bytes`;
   if (!text.isWellFormed()) return "is not well-formed Unicode";
   try {
@@ -94,7 +94,7 @@ export function readBatchBody(bytes: Uint8Array): BatchBody {
 }
 
 /** The payloads of a body, each read when it is asked for. */
-export class PayloadList {
+class PayloadList {
   readonly count: number;
   private readonly bytes: Uint8Array;
   private readonly spans: Spans;

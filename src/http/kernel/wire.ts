@@ -22,7 +22,7 @@ export const RUNS_OF: Record<InvocationStatus, readonly RunStatus[]> = {
   failed: ["failed", "timed_out", "crashed", "canceled", "expired"],
 };
 
-export const invocationStatus = (status: RunStatus): InvocationStatus =>
+const invocationStatus = (status: RunStatus): InvocationStatus =>
   STATUSES.find((name) => RUNS_OF[name].includes(status)) ?? "failed";
 
 /** Batches that nobody has finished giving items to, or that pause: queued or running by whether they have begun. */
@@ -36,7 +36,7 @@ const BATCHES_OF: Record<BatchJobStatus, readonly BatchStatus[]> = {
   partially_failed: ["partially_failed"],
 };
 
-export function batchJobStatus(batch: Pick<BatchRecord, "status" | "started_at">): BatchJobStatus {
+function batchJobStatus(batch: Pick<BatchRecord, "status" | "started_at">): BatchJobStatus {
   if (OPEN.includes(batch.status)) return batch.started_at === null ? "queued" : "running";
   return BATCH_STATUSES.find((name) => BATCHES_OF[name].includes(batch.status)) ?? "failed";
 }
@@ -164,7 +164,7 @@ export const batchJobToWire = (b: BatchRecord, names: Names): BatchJob => ({
   finished_at: isoOrNull(b.finished_at),
 });
 
-export const MAX_PAGE = 100;
+const MAX_PAGE = 100;
 
 /** `limit` and `offset` of a list. Spread into `strictQuery`. */
 export const pageParams = {

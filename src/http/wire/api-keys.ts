@@ -7,7 +7,7 @@ import { instant, iso, isoOrNull, listOf, uuid } from "./common.ts";
 const scopes = () => z.array(z.enum(SCOPES)).min(1).max(SCOPES.length);
 const MAX_GRACE_SECS = 30 * 24 * 3600;
 
-export const apiKeyWire = z
+const apiKeyWire = z
   .object({
     id: uuid(),
     project_id: uuid(),

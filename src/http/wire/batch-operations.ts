@@ -9,7 +9,7 @@ import { runStatus } from "./runs.ts";
 
 /** Batch operations on the wire (contract 8). */
 
-export const BATCH_STATUSES = [
+const BATCH_STATUSES = [
   "accepting",
   "interrupted",
   "queued",
@@ -121,7 +121,7 @@ export const batchPatch = strictObject({
   metadata: metadata().optional().openapi({ description: "Replaces what was there." }),
 }).openapi("BatchOperationPatch");
 
-export const batchItem = z
+const batchItem = z
   .object({
     index: count(),
     id: uuid().nullable().openapi({ description: "The item's run; of a duplicate, the earlier run." }),

@@ -13,7 +13,7 @@ export const instant = () => z.iso.datetime({ precision: 3 }).openapi({ example:
 export const iso = (ms: number): string => new Date(ms).toISOString();
 export const isoOrNull = (ms: number | null): string | null => (ms === null ? null : iso(ms));
 
-export const errorBody = z
+const errorBody = z
   .object({
     error: z.object({
       code: z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]),
@@ -88,7 +88,7 @@ export const projectParam = z.string().max(64).optional().openapi({
   description: "The project. Optional with an API key, whose own it must be; needed with the admin token.",
 });
 
-export const MAX_LIMIT = 200;
+const MAX_LIMIT = 200;
 export const DEFAULT_LIMIT = 50;
 
 /** `limit`, `cursor` and `project_id` of every list. Spread it into `strictQuery`. */

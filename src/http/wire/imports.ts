@@ -218,7 +218,7 @@ export const importsQuery = strictQuery({
   status: z.enum(IMPORT_STATUSES).optional(),
 });
 
-export const importFile = z
+const importFile = z
   .object({
     key: z.string(),
     etag: z.string(),

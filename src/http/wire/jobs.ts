@@ -74,7 +74,7 @@ export const jobWire = z
 
 export const jobList = listOf(jobWire).openapi("JobList");
 
-export const versionWire = z
+const versionWire = z
   .object({
     job_id: uuid(),
     version: z.number().int(),

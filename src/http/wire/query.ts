@@ -4,7 +4,7 @@ import { parseInstant } from "../../domain/instant.ts";
 /** Filters in a query string. Each wrong value is a 422 that names the parameter. */
 
 /** An RFC 3339 time, in any offset → Unix milliseconds. */
-export const queryInstant = (description: string) =>
+const queryInstant = (description: string) =>
   z
     .string()
     .transform((text, ctx) => {

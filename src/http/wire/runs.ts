@@ -9,7 +9,7 @@ import { rawOrNull } from "./raw-json.ts";
 
 export const runStatus = z.enum(RUN_STATUSES).openapi("RunStatus");
 
-export const TRIGGERED_BY = ["api", "bulk", "cron", "import", "workflow", "replay", "rpc"] as const;
+const TRIGGERED_BY = ["api", "bulk", "cron", "import", "workflow", "replay", "rpc"] as const;
 
 export const runError = z.object({
   class: z.enum(["client", "auth", "rate_limited", "server", "timeout", "connection", "blocked", "lost"]),
@@ -32,7 +32,7 @@ const attempt = z
 
 const anyJson = (description: string) => z.unknown().openapi({ description });
 
-export const run = z
+const run = z
   .object({
     id: uuid(),
     project_id: z.string(),

@@ -10,7 +10,7 @@ import { item } from "./item.ts";
 
 /** Bodies and queries of triggers. Bodies are cut, not parsed: only what stands beside the items is built. */
 
-export const MAX_JSON_ITEMS = 10_000;
+const MAX_JSON_ITEMS = 10_000;
 export const MAX_JSON_BYTES = 16 * 1024 * 1024;
 
 const options = {
