@@ -27,10 +27,13 @@ export interface FeedSource<M extends FeedMessage> {
 const TICK_MS = 1_000;
 /** A watcher that has not looked around for this long died without a word, or its client reads nothing. */
 const DEAD_MS = 30_000;
-/** A watcher is told of what is no milestone at most four times a second; less often where there is a crowd. */
+/**
+ * A watcher is told of what is no milestone at most four times a second; less often where there is a crowd. With the time that the
+ * coordinator gathers changes it stays well within the second that a watcher may be behind.
+ */
 const MINOR_EVERY_MS = 260;
 const CROWD = 50;
-const CROWD_EVERY_MS = 650;
+const CROWD_EVERY_MS = 500;
 /** A socket that says nothing is asked after so long, and given up after so long. */
 const PING_AFTER_MS = 4_000;
 const SILENT_MS = 12_000;
