@@ -1,5 +1,5 @@
 import { type BatchRecord, isFinished } from "../domain/batch.ts";
-import { parseLedgerId } from "../domain/id.ts";
+import { ledgerId, parseLedgerId } from "../domain/id.ts";
 import { ABANDONED_MS, type Batch, batchFacts, batchId, batchRecord, newBatch, stampChange } from "./batch.ts";
 import type { Lane } from "./lane.ts";
 import type {
@@ -71,8 +71,11 @@ function earlierRequest(
     return { kind: "answered", batch_id, answer };
   }
   const batch = lane.batches.get(row.batch as number);
-  // Sealed after a day without its answer: what the client would be told is lost, and it may start afresh.
-  if (batch === undefined || batch.sealed) return null;
+  // To start afresh would do twice what was taken in.
+  if (batch === undefined || batch.sealed) {
+    const opened = { at: row.at as number, seq: row.batch as number, lane: 0 };
+    return { kind: "closed", batch_id: ledgerId({ ...opened, job: (lane.config as JobConfig).number }) };
+  }
   const silence = now - batch.last_part_at;
   const isSameBoot = batch.boot === lane.settings.bootId;
   if (!batch.released && isSameBoot && silence < REQUEST_SILENCE_MS) {

@@ -163,6 +163,8 @@ export type OpenBatchAnswer =
   | { kind: "answered"; batch_id: string; answer: StoredAnswer }
   /** The first request with this key is still running. */
   | { kind: "running"; retry_after_secs: number }
+  /** Somebody else has closed its batch before all items were in. */
+  | { kind: "closed"; batch_id: string }
   /** The same key with other options. */
   | { kind: "conflict" }
   | Refusal;

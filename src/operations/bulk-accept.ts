@@ -109,6 +109,12 @@ export const fencedError = (pen: Pen | null): ApiError =>
     extra: pen === null ? {} : { batch_id: pen.batchId },
   });
 
+/** A repeat of a request whose batch was canceled, stopped or sealed before all items were in. */
+export const closedError = (batchId: string): ApiError =>
+  new ApiError("conflict", "Idempotency-Key: the batch operation of this key was closed before all items were in", {
+    extra: { batch_id: batchId },
+  });
+
 /** A request ends early: the next one need not wait until it is taken for dead. */
 export async function releasePen(env: Env, job: Job, { batchId, epoch }: Pen): Promise<void> {
   try {

@@ -5,7 +5,7 @@ import { ApiError, assertNever, invalid } from "../domain/error.ts";
 import { isRefused } from "../domain/item.ts";
 import type { Job } from "../domain/job.ts";
 import type { Env } from "../env.ts";
-import { acceptChunk, askFor, fencedError, type Origin, type Pen, releasePen } from "./bulk-accept.ts";
+import { acceptChunk, askFor, closedError, fencedError, type Origin, type Pen, releasePen } from "./bulk-accept.ts";
 import { type BulkBody, keepAnswer, replayAnswer } from "./bulk-answer.ts";
 import type { Chunk } from "./bulk-chunk.ts";
 import { type Reading, readChunks } from "./bulk-reading.ts";
@@ -128,6 +128,8 @@ class Bulk {
         throw new ApiError("conflict", "Idempotency-Key: the first request with this key is still running", {
           retryAfterSecs: answer.retry_after_secs,
         });
+      case "closed":
+        throw closedError(answer.batch_id);
       case "conflict":
         throw new ApiError("conflict", "Idempotency-Key: was used with another request");
       default:

@@ -19,6 +19,7 @@ import { findRuns, listRuns } from "../store/runs.ts";
 import type { Page } from "../store/scan.ts";
 import type { Caller } from "./authorize.ts";
 import { getBatch } from "./batches.ts";
+import { closedError } from "./bulk-accept.ts";
 import type { BulkBody } from "./bulk-answer.ts";
 import { type BulkCounts, BulkTally } from "./bulk-tally.ts";
 import { askCoordinator } from "./coordinator-refusal.ts";
@@ -199,6 +200,8 @@ async function openBatch(
       throw new ApiError("conflict", "Idempotency-Key: the first request with this key is still running", {
         retryAfterSecs: answer.retry_after_secs,
       });
+    case "closed":
+      throw closedError(answer.batch_id);
     default:
       throw new Error(`a batch of replays was answered ${answer.kind}`);
   }

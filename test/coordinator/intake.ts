@@ -167,7 +167,11 @@ export class Intake {
       expect(answer).toMatchObject({ kind: "answered", batch_id: known.batch.id });
       return;
     }
-    if (known && !known.batch.sealed) {
+    if (known?.batch.sealed) {
+      expect(answer).toEqual({ kind: "closed", batch_id: known.batch.id });
+      return;
+    }
+    if (known) {
       const { batch } = known;
       const isRunning =
         !batch.released && batch.boot === this.play.world.bootId && this.play.now - batch.lastPart < 10_000;

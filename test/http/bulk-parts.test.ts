@@ -87,6 +87,25 @@ describe("a repeated request", () => {
     expect((await batchesOf(world)).map((b) => b.item_count)).toEqual([1200]);
   });
 
+  test("one whose batch was closed meanwhile does nothing twice", async () => {
+    for (const verb of ["cancel", "seal"]) {
+      const world = await newWorld();
+      const lines = linesOf(numbered(1200));
+      let closed: string | null = null;
+      const between = async (): Promise<void> => {
+        if (closed !== null) return;
+        const [batch] = await batchesOf(world);
+        closed = batch.id;
+        expect((await world.post(`/v1/batch-operations/${batch.id}/${verb}`, "{}")).status).toBe(200);
+      };
+      const first = await world.lines(streamed([`${lines}\n`], { between }), "", keyed("k"));
+      expect(first).toMatchObject({ status: 409, body: { batch_id: closed, item_count: 1000 } });
+      const again = await world.lines(lines, "", keyed("k"));
+      expect(again).toMatchObject({ status: 409, body: { batch_id: closed, error: { code: "conflict" } } });
+      expect((await batchesOf(world)).map((b) => b.id)).toEqual([closed]);
+    }
+  });
+
   test("a request that was refused before its first item leaves no batch and may be sent again", async () => {
     const world = await newWorld();
     expect((await world.bulk('{"items":[{}', "", keyed("k"))).status).toBe(400);
