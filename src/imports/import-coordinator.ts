@@ -19,7 +19,7 @@ import {
   type TaskReport,
   type Work,
 } from "./protocol.ts";
-import { batchOpened, fenced, lease, listed, listFailed, reclaim, report } from "./reading.ts";
+import { batchOpened, beat, fenced, lease, listed, listFailed, reclaim, report } from "./reading.ts";
 import { amend, cancel, pause, resume, retry } from "./steering.ts";
 
 /** Work that nobody has come for is rung for again. */
@@ -139,6 +139,10 @@ export class ImportCoordinator extends DurableObject<Env> implements ImportCoord
 
   async listFailed(name: TaskName, error: string): Promise<void> {
     await this.change((desk) => listFailed(desk, name, error));
+  }
+
+  async beat(name: TaskName): Promise<void> {
+    await this.change((desk, now) => beat(desk, name, now));
   }
 
   async report(given: TaskReport): Promise<ReportAnswer> {

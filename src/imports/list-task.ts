@@ -4,12 +4,15 @@ import { transformFor } from "../domain/object-rows.ts";
 import { type ObjectPlace, objectUrl, parseObjectUrl } from "../domain/object-url.ts";
 import type { ListedObject } from "../domain/s3-xml.ts";
 import type { ImportPorts } from "./ports.ts";
-import type { ImportCoordinatorApi, Listed, Work } from "./protocol.ts";
+import { BEAT_MS, type ImportCoordinatorApi, type Listed, type TaskName, type Work } from "./protocol.ts";
 import { type ObjectSource, SourceError } from "./source.ts";
+import { withinSilence } from "./store-answer.ts";
 import { packingOf } from "./unpack.ts";
 
 /** Bytes that tell whether an object is plain NDJSON. */
 const LEAD_BYTES = 4096;
+/** Six connections may be open at once in one invocation. */
+const PARALLEL = 5;
 
 /** Lists page by page; each is planned before the next is asked for, so that reading begins while listing goes on. */
 export async function listObjects(
@@ -18,6 +21,7 @@ export async function listObjects(
   ports: ImportPorts,
 ): Promise<void> {
   const { spec, name } = work;
+  const stopBeating = keepBeating(name, coordinator);
   try {
     const lister = new Lister(spec, await ports.source(spec), ports);
     for (let after = work.after; ; ) {
@@ -29,7 +33,17 @@ export async function listObjects(
   } catch (error) {
     if (!(error instanceof SourceError)) throw error;
     await coordinator.listFailed(name, error.message);
+  } finally {
+    stopBeating();
   }
+}
+
+/** A store may keep a page waiting, and big objects are looked into: the lister lives all the same. */
+function keepBeating(name: TaskName, coordinator: ImportCoordinatorApi): () => void {
+  const timer = setInterval(() => {
+    coordinator.beat(name).catch(() => undefined);
+  }, BEAT_MS);
+  return () => clearInterval(timer);
 }
 
 class Lister {
@@ -55,13 +69,16 @@ class Lister {
     const { objects, next } = await this.keys(after);
     const wanted = objects.filter(({ key }) => this.matches(objectUrl(this.place, key)));
     const known = this.spec.force ? wanted.map(() => false) : await this.ports.known(this.spec, wanted);
+    const skips = wanted.map((object, i) => ({ ...object, skip: skipReason(object, known[i] === true) }));
     const listed: Listed[] = [];
-    for (const [i, object] of wanted.entries()) {
-      const skip = skipReason(object, known[i] === true);
-      const isSplittable = skip === null && (await this.isSplittable(object));
-      listed.push({ ...object, skip, isSplittable });
+    for (let from = 0; from < skips.length; from += PARALLEL) {
+      listed.push(...(await Promise.all(skips.slice(from, from + PARALLEL).map((object) => this.lookedInto(object)))));
     }
     return { objects: listed, next };
+  }
+
+  private async lookedInto(object: ListedObject & { skip: string | null }): Promise<Listed> {
+    return { ...object, isSplittable: object.skip === null && (await this.isSplittable(object)) };
   }
 
   private async keys(after: string | null): Promise<{ objects: ListedObject[]; next: string | null }> {
@@ -94,12 +111,11 @@ class Lister {
   private async firstBytes(key: string, etag: string): Promise<Uint8Array> {
     try {
       const reader = (await this.source.open(key, etag, 0)).getReader();
-      const { value } = await reader.read();
+      const { value } = await withinSilence(reader.read());
       await reader.cancel();
       return value?.subarray(0, LEAD_BYTES) ?? new Uint8Array(0);
-    } catch (error) {
-      if (error instanceof SourceError) return new Uint8Array(0);
-      throw error;
+    } catch {
+      return new Uint8Array(0);
     }
   }
 }

@@ -1,10 +1,11 @@
 import { type ObjectSource, SourceError } from "./source.ts";
+import { withinSilence } from "./store-answer.ts";
 import type { ByteReader } from "./unpack.ts";
 
 /** A connection that broke off is taken up again so often without a byte in between. */
 const TRIES = 5;
-/** A store that sends nothing for so long has gone. */
-const SILENCE_MS = 60_000;
+/** …and no more once so long has passed without one: other objects wait. */
+const PATIENCE_MS = 45_000;
 
 /**
  * The bytes of one object, as it was listed. A connection that breaks off is taken up where it was, with `If-Match`: what is
@@ -24,6 +25,7 @@ export class ObjectBytes {
   }
 
   readonly read: ByteReader = async () => {
+    const began = Date.now();
     for (let failures = 0; this.at < this.object.size; ) {
       try {
         this.reader ??= (await this.source.open(this.object.key, this.object.etag, this.at)).getReader();
@@ -37,7 +39,7 @@ export class ObjectBytes {
         this.reader = null;
         if (error instanceof SourceError && !error.isPassing) throw error;
         failures++;
-        if (failures < TRIES) continue;
+        if (failures < TRIES && Date.now() - began < PATIENCE_MS) continue;
         throw error instanceof SourceError ? error : new SourceError("BrokenOff", (error as Error).message, true);
       }
     }
@@ -47,17 +49,5 @@ export class ObjectBytes {
   close(): void {
     this.reader?.cancel().catch(() => undefined);
     this.reader = null;
-  }
-}
-
-async function withinSilence<T>(reading: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const silence = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error("the store sends nothing any more")), SILENCE_MS);
-  });
-  try {
-    return await Promise.race([reading, silence]);
-  } finally {
-    clearTimeout(timer);
   }
 }

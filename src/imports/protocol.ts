@@ -145,6 +145,8 @@ export interface ImportCoordinatorApi {
   lease(): Promise<Work>;
   listed(name: TaskName, after: string | null, objects: Listed[], next: string | null): Promise<ReportAnswer>;
   listFailed(name: TaskName, error: string): Promise<void>;
+  /** Whoever lists is alive. */
+  beat(name: TaskName): Promise<void>;
   report(report: TaskReport): Promise<ReportAnswer>;
   fenced(name: TaskName, place: { file: number; unit: number } | null): Promise<ReportAnswer>;
   /** A batch is full or closed and this is the next one; answers the one to use. Only a present reader may bring one. */
@@ -174,3 +176,5 @@ export interface RejectPart {
 
 /** A reader that has said nothing for so long is taken for dead. */
 export const READER_SILENCE_MS = 30_000;
+/** A reader that waits says so. */
+export const BEAT_MS = 5_000;

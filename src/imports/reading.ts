@@ -122,6 +122,12 @@ export function listed(
   return state.isListed || state.isPaused ? { kind: "stop" } : { kind: "go_on", files: [] };
 }
 
+/** Whoever was taken for dead stays so. */
+export function beat(desk: Desk, name: TaskName, now: number): void {
+  const task = held(desk, name);
+  if (task !== null) desk.book.saveTask({ ...task, deadline: now + READER_SILENCE_MS });
+}
+
 export function listFailed(desk: Desk, name: TaskName, error: string): void {
   const task = held(desk, name);
   if (task === null) return;

@@ -1,13 +1,14 @@
 import type { ImportSpec, Reject } from "../domain/import.ts";
 import type { ImportPorts } from "./ports.ts";
-import type {
-  FileEntry,
-  FileResult,
-  ImportCoordinatorApi,
-  Progress,
-  ReportAnswer,
-  TaskName,
-  TaskReport,
+import {
+  BEAT_MS,
+  type FileEntry,
+  type FileResult,
+  type ImportCoordinatorApi,
+  type Progress,
+  type ReportAnswer,
+  type TaskName,
+  type TaskReport,
 } from "./protocol.ts";
 
 /** What has been handed over, and may be told. */
@@ -19,8 +20,6 @@ export interface Step {
 }
 
 const REPORT_EVERY_MS = 1_000;
-/** A reader that waits says so. */
-const BEAT_MS = 5_000;
 const MAX_REJECT_CHARS = 512 * 1024;
 
 /** The reader must not go on: paused, canceled, or another has its task. */

@@ -1,5 +1,6 @@
 import { AwsClient } from "aws4fetch";
 import { type ListedObject, type ObjectPage, parseListing, parseStoreError } from "../domain/s3-xml.ts";
+import { beginningOf } from "./store-answer.ts";
 
 /** Where an import's objects come from: a bucket over S3's protocol, or a bound R2 bucket. */
 export interface ObjectSource {
@@ -46,20 +47,35 @@ const PAGE_KEYS = 1000;
 const TRIES = 6;
 const FIRST_DELAY_MS = 200;
 const MAX_DELAY_MS = 10_000;
-/** A store that has not begun to answer by then is asked again. */
-const HEADERS_MS = 30_000;
-const MAX_ERROR_CHARS = 64 * 1024;
+const MAX_ERROR_BYTES = 64 * 1024;
+/** A page has at most 1,000 keys of 1 KiB, with some elements beside each. */
+const MAX_LISTING_BYTES = 16 * 1024 * 1024;
+
+/** How a store is waited for. */
+export interface Patience {
+  pause(ms: number): Promise<void>;
+  /** A store that has not begun to answer by then is asked again… */
+  headersMs: number;
+  /** …but not once so long has passed. */
+  requestMs: number;
+}
+
+const PATIENCE: Patience = {
+  pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  headersMs: 30_000,
+  requestMs: 45_000,
+};
 const PASSING_CODES = ["SlowDown", "InternalError", "RequestTimeout", "ServiceUnavailable", "RequestTimeTooSkewed"];
 
 /** A bucket over S3's protocol, path style. */
 export class S3Source implements ObjectSource {
   private readonly place: S3Place;
   private readonly client: AwsClient | null;
-  private readonly pause: (ms: number) => Promise<void>;
+  private readonly patience: Patience;
 
-  constructor(place: S3Place, pause: (ms: number) => Promise<void> = sleep) {
+  constructor(place: S3Place, patience: Patience = PATIENCE) {
     this.place = place;
-    this.pause = pause;
+    this.patience = patience;
     const { keys, region } = place;
     this.client =
       keys === null
@@ -79,8 +95,9 @@ export class S3Source implements ObjectSource {
     if (after !== null) query.set("start-after", after);
     // A space is %20 in what is signed.
     const url = `${this.bucketUrl()}?${query.toString().replaceAll("+", "%20")}`;
-    const response = await this.request("GET", url, {}, `s3://${this.place.bucket}`);
-    const page = parseListing(await response.text());
+    const bucket = `s3://${this.place.bucket}`;
+    const answer = await listingOf(await this.request("GET", url, {}, bucket));
+    const page = answer.isWhole ? parseListing(answer.text) : null;
     if (page === null) throw new SourceError("UnreadableListing", "the store's answer is no listing of a bucket");
     return page;
   }
@@ -137,11 +154,14 @@ export class S3Source implements ObjectSource {
 
   /** @throws SourceError as the store says, after some tries where it may pass. */
   private async request(method: string, url: string, headers: Record<string, string>, what: string): Promise<Response> {
+    const { pause, requestMs } = this.patience;
+    const began = Date.now();
     for (let attempt = 1; ; attempt++) {
       const answer = await this.once(method, url, headers, what);
       if (answer instanceof Response) return answer;
-      if (!answer.error.isPassing || attempt === TRIES) throw answer.error;
-      await this.pause(Math.max(answer.floorMs, delayMs(attempt, Math.random())));
+      const isEnough = attempt === TRIES || Date.now() - began >= requestMs;
+      if (!answer.error.isPassing || isEnough) throw answer.error;
+      await pause(Math.max(answer.floorMs, delayMs(attempt, Math.random())));
     }
   }
 
@@ -152,13 +172,14 @@ export class S3Source implements ObjectSource {
     what: string,
   ): Promise<Response | { error: SourceError; floorMs: number }> {
     const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(), HEADERS_MS);
+    const timer = setTimeout(() => patience.abort(), this.patience.headersMs);
     try {
       const plain = new Request(url, { method, headers, redirect: "manual", signal: patience.signal });
       const signed = this.client === null ? plain : await this.client.sign(plain);
       // Not among what is signed: a proxy may change it.
       signed.headers.set("Accept-Encoding", "identity");
-      const response = await fetch(signed);
+      // A request that was made of another one does not always hear of its signal.
+      const response = await Promise.race([fetch(signed), abortOf(patience.signal)]);
       if (response.ok) return response;
       const isConditional = "If-Match" in headers;
       return { error: await refusalOf(response, method, what, isConditional), floorMs: retryAfterMs(response) };
@@ -178,7 +199,7 @@ async function refusalOf(
   isConditional: boolean,
 ): Promise<SourceError> {
   const { status } = response;
-  const said = method === "HEAD" ? null : parseStoreError((await response.text()).slice(0, MAX_ERROR_CHARS));
+  const said = method === "HEAD" ? null : parseStoreError((await beginningOf(response, MAX_ERROR_BYTES)).text);
   // A store may say 412 of other things, such as an unsigned request.
   if (status === 412 && isConditional) return changedObject(what);
   const code = said?.code ?? CODES[status] ?? `HTTP${status}`;
@@ -209,4 +230,16 @@ const encoded = (text: string): string =>
 const isEncoded = (response: Response): boolean =>
   !["", "identity", "aws-chunked"].includes((response.headers.get("Content-Encoding") ?? "").trim().toLowerCase());
 
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const abortOf = (signal: AbortSignal): Promise<never> =>
+  new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+
+async function listingOf(response: Response): Promise<{ text: string; isWhole: boolean }> {
+  try {
+    return await beginningOf(response, MAX_LISTING_BYTES);
+  } catch (error) {
+    throw new SourceError("BrokenOff", (error as Error).message, true);
+  }
+}

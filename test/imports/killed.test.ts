@@ -195,3 +195,24 @@ test("the runtime's death loses nothing: rings are rung again until somebody com
   const record = await world.ended(body.id);
   expect(record).toMatchObject({ status: "done", rows: { delivered: ROWS } });
 });
+
+test("whoever lists a store that keeps it waiting is not taken for dead while it says so", async () => {
+  const { id } = await begin(await newImportWorld(), "row");
+  const own = importOf(bindings, id);
+  const list = async () => {
+    const work = await own.lease();
+    return work.kind === "list" ? work.name : null;
+  };
+  const first = await list();
+  if (first === null) throw new Error("there is nothing to list");
+  await expire(id);
+  await own.beat(first);
+  expect(await list()).toBe(null);
+  await expire(id);
+  const second = await list();
+  expect(second?.fence).toBe(first.fence + 1);
+  // The first one is heard no more.
+  await expire(id);
+  await own.beat(first);
+  expect((await list())?.fence).toBe(first.fence + 2);
+});

@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { beforeAll, describe, expect, inject, test } from "vitest";
+import { S3Source } from "../../src/imports/source.ts";
 import { ask, bindings } from "../http/ask.ts";
 import { type ImportWorld, ndjson, newImportWorld, numbered } from "./world.ts";
 
@@ -71,6 +72,7 @@ describe("a bucket", () => {
     ["s3://missing", "good", "NoSuchBucket: said the store"],
     ["s3://denied/dir/", "good", "AccessDenied: said the store"],
     ["s3://unmet", "good", "PreconditionFailed: said the store"],
+    ["s3://endless", "good", "UnreadableListing: the store's answer is no listing of a bucket"],
     ["s3://bucket-x", "bad", "InvalidAccessKeyId: said the store"],
     ["s3://bucket-x", null, "InvalidAccessKeyId: said the store"],
     ["s3://bucket-x/no-such-key", "good", "NoSuchKey: there is no object s3://bucket-x/no-such-key"],
@@ -81,6 +83,16 @@ describe("a bucket", () => {
     const batch = (await ask("GET", `/v1/batch-operations/${record.batch_id}`, { key: world.key })).body;
     expect(batch).toMatchObject({ status: "succeeded", item_count: 0 });
   });
+});
+
+test("a store that does not answer is given up, though it might yet", async () => {
+  const keys = { access_key_id: "good", secret_access_key: SECRETS.good };
+  const place = { endpoint: inject("s3Url"), region: "eu-central-1", bucket: "silent", keys };
+  const tries: number[] = [];
+  const patience = { headersMs: 20, requestMs: 50, pause: async (ms: number) => void tries.push(ms) };
+  const failure = await new S3Source(place, patience).list("", null).catch((error: unknown) => error);
+  expect(String(failure)).toContain("ConnectionFailed: the store does not answer");
+  expect(tries.length).toBeGreaterThan(0);
 });
 
 test("a credential that the deployment cannot open any more fails the import, by name", async () => {
