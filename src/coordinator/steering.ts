@@ -2,7 +2,7 @@ import { parseLedgerId } from "../domain/id.ts";
 import type { RunRecord, RunStatus, TerminalStatus, WaitingFor } from "../domain/run.ts";
 import { findSeen } from "./duplicates.ts";
 import type { Flow } from "./flow.ts";
-import { gate } from "./gate.ts";
+import { gate, heldUntil } from "./gate.ts";
 import type { Lane } from "./lane.ts";
 import { type LedgerRun, PLACE } from "./ledger.ts";
 import { findInOutbox } from "./outbox.ts";
@@ -76,9 +76,11 @@ export function laneHealth(lane: Lane): LaneHealth {
   add("schedule", c.delayed - lane.state.retrying);
   const now = lane.state.clock;
   const closed = gate(lane, now);
-  let queuedFrom = closed?.until ?? null;
-  if (closed !== null) add(closed.reason, c.queued);
-  else {
+  let queuedFrom: number | null = null;
+  if (closed !== null) {
+    add(closed.reason, c.queued);
+    if (closed.until !== null) queuedFrom = Math.max(closed.until, firstRoom(lane, now) ?? now);
+  } else {
     const { blocked, earliest } = countBlocked(lane, now, add);
     const others = Math.max(0, c.queued - blocked);
     if (lane.freePermits === 0) add("concurrency", others);
@@ -95,11 +97,25 @@ export function laneHealth(lane: Lane): LaneHealth {
   };
 }
 
-/** The first instant at which one of all that wait can start; null: nothing waits, or nobody knows. */
+/**
+ * The first instant at which one of all that wait can start; null: nothing waits, or nobody knows. Of what is delayed it is not
+ * asked whose rate windows will be full by then.
+ */
 function earliestStart(lane: Lane, queuedFrom: number | null): number | null {
   const due = lane.state.counts.delayed > 0 ? lane.ledger.firstDue() : null;
   const first = due !== null && queuedFrom !== null ? Math.min(due, queuedFrom) : (due ?? queuedFrom);
-  return first === null ? null : lane.window.openingFrom(lane, first);
+  return first === null ? null : lane.window.openingFrom(lane, Math.max(first, heldUntil(lane, lane.state.clock)));
+}
+
+/** When the first of the flows has room in every rate window it draws from; null: there is none. */
+function firstRoom(lane: Lane, now: number): number | null {
+  let first: number | null = null;
+  for (const flow of lane.scheduler.flows.values()) {
+    if (flow.count === 0) continue;
+    first = Math.min(fullWindow(lane, flow.limits, now)?.earliest ?? now, first ?? Number.POSITIVE_INFINITY);
+    if (first === now) return first;
+  }
+  return first;
 }
 
 /** Adds what waits behind a batch, a key or a window, by reason; `earliest`: when the first of these windows has room. */

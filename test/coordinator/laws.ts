@@ -32,7 +32,7 @@ export async function holdsAtTheLane(play: Play): Promise<boolean> {
     const { waitingFor, earliest } = reference.reason(run, shown.clock);
     expect([run.seq, record.waiting_for, record.earliest_start_at]).toEqual([run.seq, waitingFor, earliest]);
     if (waitingFor !== null) waitingForNow[waitingFor] = (waitingForNow[waitingFor] ?? 0) + 1;
-    if (earliest !== null) startsKnown.push(earliest);
+    if (earliest !== null) startsKnown.push(run.status === "delayed" ? reference.dueFrom(run, shown.clock) : earliest);
   });
   reference.batches.forEach((batch, i) => {
     const record = shown.batches[i] ?? null;

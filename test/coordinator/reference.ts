@@ -354,6 +354,11 @@ export class Reference {
     return { waitingFor, earliest: openingFrom(this.spec, free) };
   }
 
+  /** When a delayed run can start at the earliest, if its rate windows have room by then. */
+  dueFrom(run: RefRun, now: number): number {
+    return openingFrom(this.spec, Math.max(run.due, this.limits.heldUntil(now)));
+  }
+
   /** A run that no alarm has looked at may expire at the moment it would have gone, or wait for that. */
   mayExpireAtGrant(now: number): RefRun[] {
     return this.runs.filter((run) => run.status === "queued" && this.isExpired(run, now));
