@@ -9,6 +9,8 @@ import type { JobConfig } from "./protocol.ts";
 import { bodyKey, liveState, runRecord, runRow } from "./run-record.ts";
 import { gatherStats } from "./stats.ts";
 
+/** Six connections may be open at once. */
+const BODIES_AT_ONCE = 6;
 /** New runs read in one go. */
 const CREATED_ROWS = 1_000;
 
@@ -138,10 +140,15 @@ function gatherTouched(lane: Lane, rows: OutboxRow[], firstCreated: number): str
  */
 export async function ship(env: Env, lane: Lane, shipment: Shipment, now: number): Promise<number> {
   const config = lane.config as JobConfig;
-  for (const blob of shipment.blobs) {
-    const body = lane.ledger.body(blob.seq, blob.kind);
-    if (body !== null) await env.BLOBS.put(blob.key, body);
-  }
+  // A body is read when its turn comes: a thousand of them at once would not fit the object's memory.
+  const bodies = shipment.blobs.values();
+  const putInTurn = async (): Promise<void> => {
+    for (const { seq, kind, key } of bodies) {
+      const body = lane.ledger.body(seq, kind);
+      if (body !== null) await env.BLOBS.put(key, body);
+    }
+  };
+  await Promise.all(Array.from({ length: BODIES_AT_ONCE }, putInTurn));
   return project(env.DB, {
     projectId: config.project_id,
     jobId: config.id,
