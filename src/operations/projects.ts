@@ -70,10 +70,14 @@ export async function updateProject(
   }
 }
 
-/** @throws ApiError `conflict` while the project has jobs. */
-export async function deleteProject(env: Env, id: string): Promise<void> {
+/**
+ * Deletes a project. What is left of its history nobody sees any more; it is removed a day later.
+ *
+ * @throws ApiError `conflict` while the project has jobs.
+ */
+export async function deleteProject(env: Env, id: string, now: number): Promise<void> {
   await getById(env, id);
-  if (!(await store.deleteProject(env.DB, id))) {
+  if (!(await store.deleteProject(env.DB, id, now))) {
     throw new ApiError("conflict", "the project still has jobs: delete them first");
   }
 }

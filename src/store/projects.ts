@@ -46,11 +46,13 @@ export async function updateProject(
 }
 
 /**
- * Deletes a project with its keys, environments, groups, workflows and deleted jobs.
+ * Deletes a project with its keys, environments, groups, workflows and deleted jobs, and notes that what is left of it (its
+ * runs and batches, its imports, its webhooks) is to be removed; see `project-remains`.
  *
+ * @param at Unix milliseconds.
  * @returns false where jobs that are not deleted, or whose deletion the coordinator has not heard of, stand in the way.
  */
-export async function deleteProject(db: D1Database, id: string): Promise<boolean> {
+export async function deleteProject(db: D1Database, id: string, at: number): Promise<boolean> {
   const inTheWay = await db
     .prepare("SELECT 1 FROM jobs WHERE project_id = ?1 AND (deleted_at IS NULL OR told_revision < revision) LIMIT 1")
     .bind(id)
@@ -58,6 +60,9 @@ export async function deleteProject(db: D1Database, id: string): Promise<boolean
   if (inTheWay) return false;
   try {
     await db.batch([
+      db
+        .prepare("INSERT INTO deleted_projects SELECT ?1, json_group_array(id), ?2 FROM jobs WHERE project_id = ?1")
+        .bind(id, at),
       db.prepare("DELETE FROM job_versions WHERE job_id IN (SELECT id FROM jobs WHERE project_id = ?1)").bind(id),
       db.prepare("DELETE FROM jobs WHERE project_id = ?1 AND deleted_at IS NOT NULL").bind(id),
       db.prepare("DELETE FROM environments WHERE project_id = ?1").bind(id),
@@ -68,7 +73,7 @@ export async function deleteProject(db: D1Database, id: string): Promise<boolean
       db.prepare("DELETE FROM workflows WHERE project_id = ?1").bind(id),
       db.prepare("DELETE FROM credentials WHERE project_id = ?1").bind(id),
       db.prepare("DELETE FROM transforms WHERE project_id = ?1").bind(id),
-      db.prepare("DELETE FROM imports WHERE project_id = ?1").bind(id),
+      db.prepare("UPDATE imports SET next_at = NULL WHERE project_id = ?1").bind(id),
       db.prepare("DELETE FROM api_keys WHERE project_id = ?1").bind(id),
       db.prepare("DELETE FROM projects WHERE id = ?1").bind(id),
     ]);

@@ -86,7 +86,7 @@ export function registerProjects(app: App): void {
   );
 
   app.openapi(remove, async (c) => {
-    await operations.deleteProject(c.env, c.req.valid("param").id);
+    await operations.deleteProject(c.env, c.req.valid("param").id, Date.now());
     return c.body(null, 204);
   });
 }
