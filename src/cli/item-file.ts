@@ -146,12 +146,15 @@ function itemOfLine(line: string, name: string, number: number, options: FileOpt
   try {
     value = JSON.parse(line);
   } catch {
-    const hint =
-      line.startsWith("[") || line === "{" ? "; it looks like one JSON document, NDJSON has a value a line" : "";
-    throw new BadFile(`${name}: line ${number} is not JSON${hint}`);
+    throw new BadFile(`${name}: line ${number} is not JSON${hintFor(line)}`);
   }
   if (options.isRaw) return JSON.stringify(itemOf(value, options));
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+  if (Array.isArray(value)) {
+    throw new BadFile(
+      `${name}: line ${number} is a list, and no item. NDJSON has an item a line: jq -c '.[]' makes it`,
+    );
+  }
+  if (typeof value !== "object" || value === null) {
     throw new BadFile(`${name}: line ${number} is no item: {"payload": …}. Use --raw where each line is a payload`);
   }
   const item = value as Record<string, unknown>;
@@ -159,6 +162,11 @@ function itemOfLine(line: string, name: string, number: number, options: FileOpt
     throw new BadFile(`${name}: line ${number} has no "payload". Use --raw where each line is a payload`);
   }
   return JSON.stringify({ ...keysOf(item.payload, options), ...item });
+}
+
+function hintFor(line: string): string {
+  if (line.startsWith("[") || line === "{") return "; it looks like one JSON document, NDJSON has a value a line";
+  return /[,;\t]/.test(line) && !line.startsWith("{") ? "; it looks like CSV (--format csv)" : "";
 }
 
 const ITEM_FIELDS = [
@@ -178,9 +186,15 @@ async function* csvLines(bytes: Readable, name: string, options: FileOptions): A
     await feeding;
   } catch (error) {
     if (error instanceof BadFile) throw error;
-    throw new BadFile(`${name}: ${(error as Error).message}`);
+    const { message } = error as Error;
+    if (JSON_AS_CSV.test(message))
+      throw new BadFile(`${name}: line 1 is JSON, and names no columns (--format ndjson where it is NDJSON)`);
+    throw new BadFile(`${name}: ${message}`);
   }
 }
+
+/** What the parser says of `{"a":1}` in the place of the columns' names. */
+const JSON_AS_CSV = /^Invalid Opening Quote.* at line 1, value is "[[{]/;
 
 const itemOf = (payload: unknown, options: FileOptions): Record<string, unknown> => ({
   payload,

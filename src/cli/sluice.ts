@@ -291,7 +291,8 @@ const describe = (error: unknown) =>
 
 function textOf(error: unknown): string {
   if (error instanceof SluiceError) {
-    const details = error.details.map(({ path, message }) => `  ${path}: ${message}`);
+    // One alone is the message itself.
+    const details = error.details.length < 2 ? [] : error.details.map(({ path, message }) => `  ${path}: ${message}`);
     const advice =
       error.status === 401 ? ["  the key is wrong, revoked or expired: sluice login with another one"] : [];
     return [`${error.message} (${error.code}, request ${error.requestId ?? "unknown"})`, ...details, ...advice].join(

@@ -54,6 +54,7 @@ export class Transport {
   private readonly send: (request: Request) => Promise<Response>;
 
   constructor(options: ClientOptions) {
+    if (!URL.canParse(options.url)) throw new TypeError(`${JSON.stringify(options.url)} is no address: https://… is`);
     this.options = options;
     this.send = options.fetch ?? ((request) => fetch(request));
   }
@@ -123,11 +124,20 @@ export class Transport {
       throw new SluiceError(response, await response.text(), Date.now());
     } catch (error) {
       if (error instanceof SluiceError || call.signal?.aborted) throw error;
-      throw new SluiceUnreachable(`${call.method} ${call.path}: ${String(error)}`, { cause: error });
+      const why = reasonOf(error);
+      throw new SluiceUnreachable(`${url.origin} cannot be reached (${call.method} ${call.path}): ${why}`, {
+        cause: error,
+      });
     } finally {
       patience.answered();
     }
   }
+}
+
+/** `fetch failed` says nothing; what caused it does. */
+function reasonOf(error: unknown): string {
+  const { cause } = error as { cause?: { message?: string; code?: string } };
+  return cause?.message || cause?.code || (error instanceof Error ? error.message : String(error));
 }
 
 /** Ends the wait for an answer, and no longer the reading of one that has come: a stream may take its time. */

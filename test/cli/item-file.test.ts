@@ -80,13 +80,15 @@ describe("a file of items", () => {
     ["c.ndjson", '[\n{"payload":1}\n]', {}, /line 1 is not JSON; it looks like one JSON document/],
     ["d.ndjson", "id,name\n1,a\n", {}, /line 1 is not JSON/],
     ["e.ndjson", '{"order":1}\n', {}, /no "payload". Use --raw/],
-    ["f.ndjson", "[1,2]\n", {}, /line 1 is no item/],
+    ["f.ndjson", "[1,2]\n", {}, /line 1 is a list, and no item/],
     ["g.ndjson", new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0xff, 0x0a]), {}, /not UTF-8/],
     ["h.csv", 'a,b\n1,"2\n', {}, /h.csv: Quote Not Closed/],
     ["i.csv", "a,b\n1,2,3\n", {}, /i.csv: Invalid Record Length/],
     ["j.csv", "a,b\n", {}, /j.csv holds no items/],
     ["k.ndjson.gz", gzipSync('{"payload":1}\n'.repeat(5000)).subarray(0, 60), {}, /damaged/],
     ["l.ndjson", `{"payload":"${"x".repeat(3_000_000)}"}\n{}\n`, {}, /longer than an item may be/],
+    ["n.ndjson", "id,name\n1,Ada\n", {}, /line 1 is not JSON; it looks like CSV/],
+    ["o.csv", '{"payload":1}\n', {}, /line 1 is JSON, and names no columns/],
     ["m.ndjson", '{"payload":1}\n{oops\n', { isRaw: true }, /line 2 is not JSON/],
   ])("%s is refused by name", async (name, content, options, message) => {
     expect(await refusal(fileOf(name, content), options)).toMatch(message);

@@ -31,6 +31,34 @@ describe("the progress bar", () => {
     );
   });
 
+  test("on a narrow terminal the bar and then the counts give way; amount, rate and time left never do", () => {
+    const facts = fc.record({
+      total: fc.integer({ min: 1, max: 1_000_000 }),
+      share: fc.double({ min: 0, max: 1, noNaN: true }),
+      counts: fc.dictionary(
+        fc.constantFrom("completed", "failed", "in flight", "to be tried again"),
+        fc.nat(1_000_000),
+      ),
+      elapsedMs: fc.integer({ min: 1_000, max: 3_600_000 }),
+      columns: fc.integer({ min: 60, max: 160 }),
+    });
+    fc.assert(
+      fc.property(facts, ({ total, share, counts, elapsedMs, columns }) => {
+        const progress = { total, done: Math.floor(total * share), counts, elapsedMs };
+        const whole = renderProgress(progress);
+        const line = renderProgress(progress, "", columns);
+        expect(line.length).toBeLessThanOrEqual(columns);
+        if (whole.length <= columns) expect(line).toBe(whole);
+        const [amount] = / % {2}\S+/.exec(whole) ?? [""];
+        const [speed] = / · \d+\/s( · [\d:]+ left)?$/.exec(whole) ?? [""];
+        expect(line).toContain(amount);
+        expect(line.endsWith(speed)).toBe(true);
+        const named = (text: string) => text.match(/\d+ [a-z][a-z ]+(?= ·)/g) ?? [];
+        expect(named(whole).slice(0, named(line).length)).toEqual(named(line));
+      }),
+    );
+  });
+
   test("counts bytes", () => {
     const counted = [0, 999, 1_000, 1_536_000_000, 5e15].map(inBytes);
     expect(counted).toEqual(["0 B", "999 B", "1.0 kB", "1.5 GB", "5000.0 TB"]);

@@ -11,7 +11,7 @@ const columns = {
 
 function stateOf(job: Job): string {
   if (!job.enabled) return "disabled";
-  return job.paused ? "paused" : "running";
+  return job.paused ? "paused" : "enabled";
 }
 
 export async function listJobs({ client, printer }: Context, options: { limit: number; q?: string }): Promise<number> {

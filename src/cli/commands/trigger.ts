@@ -23,7 +23,11 @@ export async function trigger(
     scheduled_at: options.at,
     dry_run: options.dryRun,
   };
-  const answer = (await client.trigger(job, item)) as { id?: string; status?: string | null; outcome: string };
+  const answer = (await client.trigger(job, item)) as Answered;
+  if (options.dryRun) {
+    printer.show(answer, () => rehearsalOf(answer));
+    return EXIT.ok;
+  }
   if (!options.watch || answer.id === undefined) {
     printer.show(answer, () => [answer.id, answer.outcome, answer.status].filter(Boolean).join("  "));
     return EXIT.ok;
@@ -34,6 +38,22 @@ export async function trigger(
     last = run.status;
   }
   return last === "completed" ? EXIT.ok : EXIT.unsuccessful;
+}
+
+interface Answered {
+  id?: string;
+  status?: string | null;
+  outcome: string;
+  duplicate_of?: string | null;
+  waiting_for?: string | null;
+  earliest_start_at?: string | null;
+}
+
+function rehearsalOf({ outcome, duplicate_of, waiting_for, earliest_start_at }: Answered): string {
+  if (outcome !== "created") return `would be a ${outcome} of ${duplicate_of}`;
+  if (!waiting_for) return "would be created, and start at once";
+  const from = earliest_start_at ? `, from ${earliest_start_at} on` : "";
+  return `would be created, and wait for ${waiting_for}${from}`;
 }
 
 function parsePayload(text: string): unknown {
