@@ -3,7 +3,7 @@ import { plural } from "../format.ts";
 import { useHealths } from "../job-watch.ts";
 import { When } from "../parts/when.tsx";
 import { api, usePolled } from "../polling.ts";
-import { holdingBack } from "../wording.ts";
+import { reasonInWords, reasonsByWeight } from "../wording.ts";
 
 /** What goes on with a batch operation, and what holds it back, in one line that is always there. */
 export function BatchWord({ batch }: { batch: BatchOperation }) {
@@ -42,18 +42,21 @@ function Word({ batch }: { batch: BatchOperation }) {
 }
 
 const JOB_MS = 10_000;
+const either = new Intl.ListFormat("en", { type: "disjunction" });
 
 /** Its job's reasons: they are those of all that wait there, of whichever batch. */
 function HeldBack({ jobId }: { jobId: string }) {
   const job = usePolled(`job ${jobId}`, () => api().jobs.get(jobId), JOB_MS).data;
   const health = useHealths(job === null ? null : [job])[jobId];
   if (job === null || health === undefined) return <>{"\u00a0"}</>;
+  const reasons = reasonsByWeight(health.waiting_for).map(([reason]) => reasonInWords(reason, job));
+  if (reasons.length === 0) return <>What waits is about to start.</>;
   return (
     <>
-      In its job {holdingBack(health.waiting_for, job) ?? "what waits is about to start"}
-      {health.earliest_start_at !== null && (
+      Its job's runs wait {either.format(reasons)}
+      {health.executing === 0 && health.earliest_start_at !== null && (
         <>
-          ; next start <When at={health.earliest_start_at} />
+          ; the next starts <When at={health.earliest_start_at} />
         </>
       )}
       .
