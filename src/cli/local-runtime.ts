@@ -17,6 +17,19 @@ const config = unstable_readConfig({ config: configFile });
 if (config.main === undefined) throw new Error(`${configFile} names no main module`);
 const bundle = join(stateDir, "bundle", "index.js");
 
+/** Where wrangler's proxy lets a Cron Trigger be fired too: its older addresses, which manuals name. */
+const cronAddresses = {
+  name: "cron-addresses",
+  routes: ["*/cdn-cgi/handler/scheduled*", "*/cdn-cgi/mf/scheduled*"],
+  compatibilityDate: config.compatibility_date,
+  modules: true as const,
+  script: `export default {
+    fetch(request) {
+      return fetch(new URL("/cdn-cgi/local/scheduled" + new URL(request.url).search, "http://127.0.0.1:${settings.port}"));
+    },
+  };`,
+};
+
 function options(): MiniflareOptions {
   // A new boot tells the coordinators that every consumer of the one before is dead.
   const vars = { ...config.vars, ...settings.vars, BOOT_ID: randomUUID() };
@@ -31,7 +44,11 @@ function options(): MiniflareOptions {
     unsafeTriggerHandlers: true,
     unsafeDevRegistryPath: join(stateDir, "registry"),
     resourcePersistencePath: join(stateDir, "v3"),
-    workers: [{ ...workerOptions, name: config.name, modulesRoot: dirname(bundle), modules }, ...externalWorkers],
+    workers: [
+      { ...workerOptions, name: config.name, modulesRoot: dirname(bundle), modules },
+      cronAddresses,
+      ...externalWorkers,
+    ],
   });
 }
 
