@@ -1,7 +1,12 @@
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { ask } from "../http/ask.ts";
+import { importOf } from "../../src/imports/client.ts";
+import { readImport } from "../../src/imports/consumer.ts";
+import { listObjects } from "../../src/imports/list-task.ts";
+import { importPorts, openBatch } from "../../src/operations/import-ports.ts";
+import { ask, bindings } from "../http/ask.ts";
 import { watch } from "../http/sse-reader.ts";
+import { begin } from "./readers.ts";
 import { ndjson, newImportWorld, numbered, readText } from "./world.ts";
 
 const concat = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
@@ -398,18 +403,23 @@ describe("bad objects", () => {
     const world = await newImportWorld();
     await world.put("a.ndjson", ndjson(numbered(2)));
     await world.put("b.ndjson", ndjson(numbered(2, 2)));
-    const begun = await world.begin({ settings: { input_concurrency: 1 } });
-    await ask("POST", `/v1/imports/${begun.body.id}/pause`, { key: world.key });
+    const spec = await begin(world, "row");
+    const own = importOf(bindings, spec.id);
+    const ports = importPorts(bindings);
+    const work = await own.lease();
+    if (work.kind !== "list") throw new Error(`leased ${work.kind}`);
+    await listObjects(work, own, ports);
     await world.put("b.ndjson", ndjson(numbered(3, 10)));
-    await ask("POST", `/v1/imports/${begun.body.id}/resume`, { key: world.key });
-    const record = await world.ended(begun.body.id);
-    // It was listed before the pause, or after the change.
-    if (record.status === "done") return;
-    expect(record.errors[0]).toContain("has changed since it was listed");
-    await ask("POST", `/v1/imports/${record.id}/retry`, { key: world.key });
-    const retried = await world.ended(record.id);
+    await readImport(spec.id, bindings, ports);
+    const record = await own.view();
+    expect(record).toMatchObject({ status: "done_with_errors", files: { done: 1, failed: 1 }, rows: { delivered: 2 } });
+    expect(record?.errors[0]).toContain("has changed since it was listed");
+    const { batch_id } = await openBatch(bindings, spec, 1);
+    expect((await own.retry(batch_id)).kind).toBe("steered");
+    await readImport(spec.id, bindings, ports);
+    const retried = await own.view();
     expect(retried).toMatchObject({ status: "done", files: { done: 2, failed: 0 }, rows: { delivered: 5 } });
-    expect(retried.batch_ids).toHaveLength(2);
+    expect(retried?.batch_ids).toHaveLength(2);
   });
 });
 
