@@ -2,6 +2,7 @@ import { type BatchRecord, isFinished } from "../domain/batch.ts";
 import { ledgerId, parseLedgerId } from "../domain/id.ts";
 import { ABANDONED_MS, type Batch, batchFacts, batchId, batchRecord, newBatch, stampChange } from "./batch.ts";
 import type { Lane } from "./lane.ts";
+import type { Ledger } from "./ledger.ts";
 import type {
   BatchAnswer,
   BatchPatch,
@@ -159,7 +160,12 @@ export function tendBatches(lane: Lane, now: number): void {
     else batch.interruption_told = true;
     lane.pending.batches.add(batch);
   }
-  lane.ledger.run(
+  forgetRequests(lane.ledger, now);
+}
+
+/** Forgets what no repeat is compared with any more, a bounded number at a time. */
+export function forgetRequests(ledger: Ledger, now: number): void {
+  ledger.run(
     "DELETE FROM requests WHERE key IN (SELECT key FROM requests WHERE at <= ? LIMIT 100)",
     now - REQUEST_KEPT_MS,
   );

@@ -52,10 +52,12 @@ export function remember(ledger: Ledger, identities: string[], seqs: number[], n
 /** Forgets what no window reaches any more, a bounded number at a time. True while there is more. */
 export function purgeSeen(ledger: Ledger, spec: JobSpec, now: number): boolean {
   const until = now - Math.max(windowMs(spec), KEY_WINDOW_MS);
+  // Of the oldest alone: where none is old enough, the search for one would be through the whole log.
   const rows = ledger.all(
-    "SELECT id, seqs, identities FROM dedup_log WHERE at <= ? ORDER BY id LIMIT ?",
-    until,
+    `SELECT id, identities FROM dedup_log
+     WHERE id IN (SELECT id FROM dedup_log ORDER BY id LIMIT ?) AND at <= ? ORDER BY id`,
     PURGE_ROWS,
+    until,
   );
   for (const row of rows) {
     ledger.run(

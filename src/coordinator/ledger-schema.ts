@@ -2,7 +2,7 @@
  * The ledger's tables: the coordinator's own SQLite. Append only: a released step is never edited, and an object that has
  * slept through several of them takes them all at its next start.
  *
- * Row counts are the bill, so nothing here has a secondary index. A run costs one insert and one delete; its place in
+ * Row counts are the bill, so nothing that is written for every run has a secondary index. A run costs one insert and one delete; its place in
  * line is a page of up to 500 sequence numbers.
  */
 export const LEDGER_MIGRATIONS: readonly { name: string; sql: string }[] = [
@@ -80,6 +80,13 @@ CREATE TABLE import_streams (
 CREATE TABLE holds (scope TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO holds SELECT held.key, held.value FROM lane, json_each(lane.doc, '$.holds') held;
 UPDATE lane SET doc = json_remove(doc, '$.holds');
+`,
+  },
+  {
+    name: "0017_requests_by_age",
+    sql: `
+-- Requests are forgotten by their age, which every alarm asks for.
+CREATE INDEX requests_by_age ON requests (at);
 `,
   },
 ];
