@@ -239,10 +239,12 @@ export function compileSchema(source: unknown): PayloadCheck {
         const result = judge(true);
         return result.valid || !isSmall(payload) ? result : judge(false);
       });
-      return valid ? [] : errors.length === 0 ? [NOT_FITTING] : leaves(errors);
+      return valid ? [] : errors.length === 0 ? [NOT_FITTING] : leaves(errors, payload);
     } catch (error) {
       // RangeError is the stack's end: the same endless recursion, met earlier.
       if (error instanceof TooCostly || error instanceof RangeError) return [TOO_COSTLY];
+      // The validator writes the names that it passes as URIs.
+      if (error instanceof URIError) return [ILL_FORMED_NAME];
       throw error;
     }
   };
@@ -250,6 +252,10 @@ export function compileSchema(source: unknown): PayloadCheck {
 
 class TooCostly extends Error {}
 const TOO_COSTLY: ErrorDetail = { path: "payload", message: "takes too many steps to judge by the payload_schema" };
+const ILL_FORMED_NAME: ErrorDetail = {
+  path: "payload",
+  message: "holds a name that is not well-formed Unicode, which a payload_schema cannot judge",
+};
 const NOT_FITTING: ErrorDetail = { path: "payload", message: "does not fit the payload_schema" };
 
 /** Without references the cost is bounded by schema times payload; with them, by counting every one that is followed. */
@@ -307,21 +313,32 @@ const WRAPPERS = new Set([
   ...["propertyNames", "dependentSchemas", "prefixItems", "items", "unevaluatedItems"],
 ]);
 
-function leaves(errors: { keyword: string; instanceLocation: string; error: string }[]): ErrorDetail[] {
+function leaves(
+  errors: { keyword: string; instanceLocation: string; error: string }[],
+  payload: unknown,
+): ErrorDetail[] {
   const own = errors.filter((e) => !WRAPPERS.has(e.keyword));
   return (own.length > 0 ? own : errors).slice(0, MAX_REPORTED).map((e) => {
     const [, missing] = e.keyword === "required" ? (/ required property "(.*)"\.$/s.exec(e.error) ?? []) : [];
-    if (missing !== undefined) return { path: `${pathOf(e.instanceLocation)}.${missing}`, message: "is required" };
+    const path = pathOf(e.instanceLocation, payload);
+    if (missing !== undefined) return { path: `${path}.${missing}`, message: "is required" };
     return {
-      path: pathOf(e.instanceLocation),
+      path: path.slice(0, MAX_PATH),
       message: e.keyword === "false" ? "is not allowed" : e.error.slice(0, 200),
     };
   });
 }
 
-/** `#/a/0/b~1c` → `payload.a.0.b/c`. */
-function pathOf(pointer: string): string {
-  const names = pointer.split("/").slice(1);
-  const decoded = names.map((n) => n.replaceAll("~1", "/").replaceAll("~0", "~"));
-  return ["payload", ...decoded].join(".").slice(0, 256);
+const MAX_PATH = 256;
+
+/** `#/a/0/b~1c` → `payload.a[0].b/c`. */
+function pathOf(pointer: string, payload: unknown): string {
+  let path = "payload";
+  let at = payload;
+  for (const token of pointer.split("/").slice(1)) {
+    const name = decodeURIComponent(token).replaceAll("~1", "/").replaceAll("~0", "~");
+    path += Array.isArray(at) ? `[${name}]` : `.${name}`;
+    at = (at as Record<string, unknown> | null | undefined)?.[name];
+  }
+  return path;
 }

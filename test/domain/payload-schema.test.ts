@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { checkSchemaDocument, compileSchema } from "../../src/domain/payload-schema.ts";
 
@@ -126,9 +127,36 @@ describe("a payload", () => {
     expect(check({ list: ["a", "b"] })).toEqual([
       { path: "payload.id", message: "is required" },
       { path: "payload.name", message: "is required" },
-      { path: "payload.list.1", message: "String does not match pattern." },
+      { path: "payload.list[1]", message: "String does not match pattern." },
     ]);
     expect(check({ id: 1, name: "a" })).toEqual([{ path: "payload.name", message: "is not allowed" }]);
+  });
+
+  test("has its fields named as they are written, whatever their names and wherever they stand", () => {
+    const step = fc.oneof(fc.string({ unit: "grapheme" }), fc.nat(3));
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 5 }), (steps) => {
+        // Every level holds the next, in an array or an object; the innermost is wrong.
+        const inside = (at: number): unknown => {
+          const name = steps[at];
+          if (name === undefined) return 0;
+          return typeof name === "number" ? [...Array(name).fill(""), inside(at + 1)] : { [name]: inside(at + 1) };
+        };
+        const check = compileSchema({
+          not: { type: "number" },
+          items: { $ref: "#" },
+          additionalProperties: { $ref: "#" },
+        });
+        const path = steps.map((name) => (typeof name === "number" ? `[${name}]` : `.${name}`)).join("");
+        expect(check(inside(0)).map((detail) => detail.path)).toEqual([`payload${path}`.slice(0, 256)]);
+      }),
+    );
+  });
+
+  test("is told so where a name is no text: the validator cannot pass it", () => {
+    const check = compileSchema({ additionalProperties: { type: "string" } });
+    expect(check({ "\ud800": "a" }).map((detail) => detail.path)).toEqual(["payload"]);
+    expect(check({ a: "\ud800" })).toEqual([]);
   });
 
   test("has every bad field named, of a large one the first", () => {
