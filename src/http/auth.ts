@@ -50,7 +50,7 @@ function mayUse(caller: Caller, scope: RequiredScope): boolean {
 
 /**
  * The same for the events of a batch, which `?token=` opens too: a browser's `EventSource` sends no headers. A header that
- * is there is what counts.
+ * is there is what counts. Who has a token may read it from a page of any origin: nothing but the token opens the stream.
  */
 const requireScopeOrToken = (scope: Scope) =>
   createMiddleware<AppEnv>(async (c, next) => {
@@ -58,6 +58,7 @@ const requireScopeOrToken = (scope: Scope) =>
     if (token === undefined || c.req.header("Authorization") !== undefined) return requireScope(scope)(c, next);
     c.set("caller", await authenticateStream(c.env, token, c.req.param("id") ?? "", Date.now()));
     await next();
+    c.header("Access-Control-Allow-Origin", "*");
   });
 
 const described = (scope: RequiredScope) => ({ security: [{ bearer: [] as string[] }], "x-required-scope": scope });

@@ -249,4 +249,17 @@ describe("a stream token", () => {
     const stranger = await newProject();
     expect((await ask("POST", `/v1/batch-operations/${id}/stream-token`, { key: stranger.key })).status).toBe(404);
   });
+
+  test("is good on a page of any origin, to the end of the stream; a key is not", async () => {
+    const { id } = await endedBatch();
+    const { token } = (await ask("POST", `/v1/batch-operations/${id}/stream-token`, { key })).body;
+    const originsOf = (stream: { headers: Headers }) => stream.headers.get("Access-Control-Allow-Origin");
+    const opened = await watch(null, `${events(id)}?token=${token}`);
+    const seen = { "Last-Event-ID": (await opened.rest()).at(-1)?.id ?? "" };
+    const told = await watch(null, `${events(id)}?token=${token}`, seen);
+    expect([originsOf(opened), told.status, originsOf(told)]).toEqual(["*", 204, "*"]);
+    const byKey = await watch(key, events(id));
+    await byKey.rest();
+    expect(originsOf(byKey)).toBeNull();
+  });
 });

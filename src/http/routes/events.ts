@@ -53,7 +53,8 @@ const token = createRoute({
   tags: ["Batch operations"],
   summary: "Issue a token for watching",
   description:
-    "For browsers, whose `EventSource` sends no headers. It reads the events of this batch operation for five minutes, and nothing else.",
+    "For browsers, whose `EventSource` sends no headers. It reads the events of this batch operation for five minutes, and nothing else, " +
+    "from a page of any origin.",
   ...secured("runs:read"),
   request: { params: idParam("batch operation"), query: projectQuery },
   responses: { 201: json(streamToken, "The token"), ...errors(404, 422) },
