@@ -458,8 +458,25 @@ describe("what a config client asks", () => {
       },
     });
     expect((await world.use("GET", transforms)).body).toEqual([made.body]);
+    // What its settings command asks first; it shows what is no nested object as it stands.
+    for (const slash of ["", "/"]) {
+      const { status, body } = await world.use("OPTIONS", transforms + slash);
+      expect([status, body.actions.POST.uuid.read_only]).toEqual([200, true]);
+      const { children } = body.actions.POST.settings;
+      expect(Object.keys(made.body.settings).filter((name) => !(name in children))).toEqual([]);
+      expect(children.is_default).toEqual({ type: "boolean", required: false, read_only: false });
+    }
     const one = `${transforms}/${made.body.uuid}`;
     expect((await world.use("PUT", one, made.body)).body.settings).toEqual(made.body.settings);
+    // Where its PUT is refused the client sends the one value, and shows what is said to that.
+    const delimited = await world.use("PATCH", one, { settings: { format_details: { delimiter: ";" } } });
+    expect(delimited.body).toMatchObject({
+      description: "description",
+      settings: { ...made.body.settings, format_details: { skip_head: 1, delimiter: ";" } },
+    });
+    const refused = await world.use("PATCH", one, { settings: { output_columns: [{ name: "n" }] } });
+    expect([refused.status, refused.body.detail]).toEqual([422, expect.stringContaining("output_columns[0].datatype")]);
+    expect((await world.use("PATCH", one, { name: "other" })).status).toBe(422);
     expect((await world.use("DELETE", `${transforms}/mytransform/`)).status).toBe(204);
     expect((await world.use("GET", one)).status).toBe(404);
   });

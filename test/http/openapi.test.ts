@@ -369,10 +369,12 @@ test("a success of every route fits the document", { timeout: 60_000 }, async ()
   await use(`GET ${tables}/{table}`, table);
   await use(`POST ${tables}/{table}/transforms`, table, { body: { name: "theirs", type: "json", settings: {} } });
   await use(`GET ${tables}/{table}/transforms`, table);
+  await use(`OPTIONS ${tables}/{table}/transforms`, table);
   await use(`GET ${tables}/{table}/transforms/{transform}`, [...table, "theirs"]);
   await use(`PUT ${tables}/{table}/transforms/{transform}`, [...table, "theirs"], {
     body: { name: "theirs", type: "json", settings: {} },
   });
+  await use(`PATCH ${tables}/{table}/transforms/{transform}`, [...table, "theirs"], { body: { description: "d" } });
   await use(`DELETE ${tables}/{table}/transforms/{transform}`, [...table, "theirs"]);
   await use("POST /config/v1/validator", [], { body: { transform: { type: "json", settings: {} }, data: [{ n: 1 }] } });
   await use(`GET ${orgs}/credentials/types`, [project.id]);

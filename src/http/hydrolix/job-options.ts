@@ -1,19 +1,6 @@
-import { z } from "@hono/zod-openapi";
+import { field, nested } from "./options.ts";
 
-/** What a client asks before it offers settings: the fields of a batch job, in the manner of Django REST. */
-
-interface Field {
-  type: string;
-  required: boolean;
-  read_only: boolean;
-  children?: Record<string, Field>;
-}
-
-const field = (type: string, required = false, read_only = false): Field => ({ type, required, read_only });
-const nested = (children: Record<string, Field>, required: boolean, read_only = false): Field => ({
-  ...field("nested object", required, read_only),
-  children,
-});
+/** The fields of a batch job. */
 
 const counts = {
   max_active_partitions: field("integer"),
@@ -57,16 +44,3 @@ export const JOB_OPTIONS = {
     },
   },
 };
-
-const fieldWire: z.ZodType<Field> = z
-  .object({
-    type: z.string(),
-    required: z.boolean(),
-    read_only: z.boolean(),
-    children: z.record(z.string(), z.record(z.string(), z.unknown())).optional(),
-  })
-  .openapi("HydrolixField") as unknown as z.ZodType<Field>;
-
-export const optionsWire = z
-  .object({ name: z.string(), actions: z.object({ POST: z.record(z.string(), fieldWire) }) })
-  .openapi("HydrolixOptions");

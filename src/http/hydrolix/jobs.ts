@@ -8,7 +8,7 @@ import type { App, AppEnv } from "../context.ts";
 import { traceOf } from "../request.ts";
 import { json, jsonBody } from "../wire/common.ts";
 import { hydrolixErrors } from "./error.ts";
-import { JOB_OPTIONS, optionsWire } from "./job-options.ts";
+import { JOB_OPTIONS } from "./job-options.ts";
 import {
   type CreateJobBody,
   countsAmong,
@@ -22,6 +22,7 @@ import {
   sourceOf,
 } from "./job-wire.ts";
 import { jobOfTable, jobParam, noQuery, orgOf, orgParam } from "./names.ts";
+import { optionsWire } from "./options.ts";
 
 const tags = ["Hydrolix: batch jobs"];
 const JOBS = "/config/v1/orgs/{org}/jobs/batch";

@@ -10,7 +10,7 @@ import { micros } from "./job-wire.ts";
  * what is kept, as the answer shows; what would change the rows and cannot be done is refused by name.
  */
 
-type Json = Record<string, unknown>;
+export type Json = Record<string, unknown>;
 
 export const transformBody = z.record(z.string(), z.unknown()).openapi("HydrolixTransformBody", {
   description: "`{name, type, settings: {compression, null_values, format_details, output_columns}}`",
@@ -68,6 +68,17 @@ function settingsFrom(settings: Json): Json {
     ...(Array.isArray(columns) ? { output_columns: columns.map((column) => each(column, columnFrom)) } : {}),
   };
 }
+
+/** What is given in place of what is there; objects are merged, all else is replaced. */
+export const merged = (present: Json, given: Json): Json => ({
+  ...present,
+  ...Object.fromEntries(
+    Object.entries(given).map(([name, value]) => {
+      const before = present[name];
+      return [name, isObject(before) && isObject(value) ? merged(before, value) : value];
+    }),
+  ),
+});
 
 const notes = z.object({
   description: z.string().max(2000).nullish(),

@@ -10,7 +10,9 @@ import { RawJson, rawJson } from "../wire/raw-json.ts";
 import { triedTransform, tryTransformBody } from "../wire/transforms.ts";
 import { hydrolixErrors } from "./error.ts";
 import { noQuery, projectOf, tableOf, tableParam } from "./names.ts";
-import { transformBody, transformToWire, transformWire, wantedTransform } from "./transform-wire.ts";
+import { optionsWire } from "./options.ts";
+import { TRANSFORM_OPTIONS } from "./transform-options.ts";
+import { type Json, merged, transformBody, transformToWire, transformWire, wantedTransform } from "./transform-wire.ts";
 
 const tags = ["Hydrolix: config"];
 const TRANSFORMS = "/config/v1/orgs/{org}/projects/{project}/tables/{table}/transforms";
@@ -24,6 +26,16 @@ const transformParam = tableParam.extend({
     .openapi({ param: { name: "transform", in: "path" }, description: "The transform's name or id." }),
 });
 const ofTransform = { params: transformParam, query: noQuery };
+
+const options = createRoute({
+  method: "options",
+  path: TRANSFORMS,
+  tags,
+  summary: "Describe transforms",
+  ...secured("jobs:read"),
+  request: ofTable,
+  responses: { 200: json(optionsWire, "The fields of a transform"), ...hydrolixErrors() },
+});
 
 const list = createRoute({
   method: "get",
@@ -65,6 +77,18 @@ const replace = createRoute({
   tags,
   summary: "Replace a transform",
   description: "Batch jobs that have begun keep the transform that they began with. It cannot be renamed.",
+  ...writes("jobs:write"),
+  request: { ...ofTransform, body: jsonBody(transformBody) },
+  responses: { 200: json(transformWire, "The transform"), ...hydrolixErrors(400, 413, 415) },
+});
+
+const patch = createRoute({
+  method: "patch",
+  path: `${TRANSFORMS}/{transform}`,
+  tags,
+  summary: "Change a transform",
+  description:
+    "What is given stands in place of what was there; objects are merged, lists replaced. It cannot be renamed.",
   ...writes("jobs:write"),
   request: { ...ofTransform, body: jsonBody(transformBody) },
   responses: { 200: json(transformWire, "The transform"), ...hydrolixErrors(400, 413, 415) },
@@ -122,6 +146,12 @@ async function found(c: C, param: z.infer<typeof transformParam>) {
 }
 
 export function registerTransforms(app: App): void {
+  app.openapi(options, async (c) => {
+    const param = c.req.valid("param");
+    await tableOf(c, await projectOf(c, param), param.table);
+    return c.json(TRANSFORM_OPTIONS, 200);
+  });
+
   app.openapi(list, async (c) => {
     const { table, rows } = await kept(c, c.req.valid("param"));
     return c.json(
@@ -143,12 +173,14 @@ export function registerTransforms(app: App): void {
     return c.json(shown(row), 200);
   });
 
-  app.openapi(replace, async (c) => {
-    const { row, shown } = await found(c, c.req.valid("param"));
-    const { name, ...spec } = wantedTransform(c.req.valid("json"));
+  const change = async (c: C, param: z.infer<typeof transformParam>, given: Json, isPart: boolean) => {
+    const { row, shown } = await found(c, param);
+    const { name, ...spec } = wantedTransform(isPart ? merged(shown(row), given) : given);
     if (name !== row.name) throw invalid([{ path: "name", message: "cannot be changed" }]);
-    return c.json(shown(await operations.replaceTransform(c.env, row, spec, Date.now())), 200);
-  });
+    return shown(await operations.replaceTransform(c.env, row, spec, Date.now()));
+  };
+  app.openapi(replace, async (c) => c.json(await change(c, c.req.valid("param"), c.req.valid("json"), false), 200));
+  app.openapi(patch, async (c) => c.json(await change(c, c.req.valid("param"), c.req.valid("json"), true), 200));
 
   app.openapi(remove, async (c) => {
     const { row } = await found(c, c.req.valid("param"));
