@@ -88,7 +88,7 @@ function Items({ batch, outcome }: { batch: BatchOperation; outcome: "rejected" 
           isMain: true,
           cell: (item) => <span class="main-name">{count(item.index)}</span>,
         },
-        { title: outcome === "rejected" ? "Why" : "Equals", cell: (item) => <Reason item={item} /> },
+        { title: outcome === "rejected" ? "Why" : "Equals", isLong: true, cell: (item) => <Reason item={item} /> },
       ]}
       empty={<Empty title={outcome === "rejected" ? "Nothing was rejected" : "No duplicates"} />}
     />

@@ -32,7 +32,7 @@ export function ImportRejects({ of, isOver }: { of: Import; isOver: boolean }) {
               </>
             ),
           },
-          { title: "The row", cell: ({ raw }) => <code class="clamp">{raw}</code> },
+          { title: "The row", isLong: true, cell: ({ raw }) => <code class="clamp">{raw}</code> },
         ]}
         empty={<Empty title="No row was rejected" />}
       />

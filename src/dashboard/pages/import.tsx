@@ -221,6 +221,7 @@ function Steering({ of, onDone }: { of: Import; onDone: () => void }) {
 
 const factsOf = (i: Import): [string, preact.ComponentChildren][] => [
   ["Id", <span class="mono">{i.id}</span>],
+  ["Source", <span class="mono">{i.source.url}</span>],
   ["Batch", <IdLink section="batches" id={i.batch_id} />],
   ["Transform", i.transform ?? "none"],
   ["Filter", i.regex_filter === null ? "none" : <span class="mono">{i.regex_filter}</span>],

@@ -40,7 +40,7 @@ export function JobOverview({ job, health }: { job: Job; health: JobHealth | und
           hint={`95 % within ${duration(quantiles?.p95 ?? null)}`}
         />
       </div>
-      <Panel title="What holds it back" aside={<NextStart at={health?.earliest_start_at ?? null} />}>
+      <Panel title="What holds it back" aside={<NextStart health={health} />}>
         <div class="panel-body reasons-place">
           <Reasons job={job} health={health} />
         </div>
@@ -56,12 +56,12 @@ export function JobOverview({ job, health }: { job: Job; health: JobHealth | und
   );
 }
 
-/** Where something waits, and it is known when the first of it can start. */
-function NextStart({ at }: { at: string | null }) {
-  if (at === null) return null;
+/** Where nothing goes on, and it is known when something will. */
+function NextStart({ health }: { health: JobHealth | undefined }) {
+  if (!health || health.executing > 0 || health.earliest_start_at === null) return null;
   return (
     <span class="quiet">
-      next <When at={at} />
+      next <When at={health.earliest_start_at} />
     </span>
   );
 }

@@ -67,7 +67,7 @@ export function runColumns({
     },
     !isOfOneJob && { title: "Job", cell: (run) => <JobLink id={run.job_id} /> },
     { title: "State", width: "medium", cell: (run) => <Status of={run.status} /> },
-    { title: "What happened", cell: (run) => <Happened run={run} /> },
+    { title: "What happened", isLong: true, cell: (run) => <Happened run={run} /> },
     { title: "Attempt", width: "narrow", isNumber: true, cell: (run) => `${run.attempt} / ${run.max_attempts}` },
     {
       title: "Took",

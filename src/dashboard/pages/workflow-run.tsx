@@ -61,6 +61,7 @@ export function WorkflowRunPage({ id }: { id: string }) {
             { title: "State", width: "medium", cell: (step) => <Status of={step.status} /> },
             {
               title: "What happened",
+              isLong: true,
               cell: (step) => step.error?.message ?? step.skip_reason?.replaceAll("_", " ") ?? "",
             },
             { title: "Run", width: "medium", cell: (step) => <IdLink section="runs" id={step.run_id} /> },

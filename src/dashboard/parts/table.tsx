@@ -7,6 +7,8 @@ export interface Column<T> {
   isNumber?: boolean;
   /** What the row is known by: on a phone it heads the row. */
   isMain?: boolean;
+  /** On a phone it has a line of its own. */
+  isLong?: boolean;
   /** Of a column on a desk; what is left is shared by the others. Widths are fixed, so nothing moves while numbers tick. */
   width?: "narrow" | "medium" | "wide";
 }
@@ -40,8 +42,12 @@ export function Table<T>({ label, columns, rows, keyOf }: TableProps<T>) {
         {rows.map((row) => (
           // biome-ignore lint/a11y/noRedundantRoles: as above
           <tr key={keyOf(row)} role="row">
-            {columns.map(({ title, cell, isNumber, isMain, width }) => (
-              <Cell key={title} title={title} look={classes(isNumber && "number", isMain && "main", width)}>
+            {columns.map(({ title, cell, isNumber, isMain, isLong, width }) => (
+              <Cell
+                key={title}
+                title={title}
+                look={classes(isNumber && "number", isMain && "main", isLong && "long", width)}
+              >
                 {cell(row)}
               </Cell>
             ))}
