@@ -303,6 +303,17 @@ test("versions are restored, a schedule and an import are read, and a webhook is
   expect(inPage).toEqual({ violations: [], hostileHasRun: false });
   expect(shifts.filter(({ value }) => value >= 0.005)).toEqual([]);
   expect(complaints.said).toEqual([]);
+
+  await sluice.api.post(`/v1/jobs/${job.id}/pause`);
+  const { batch_id } = await sluice.api.post<{ batch_id: string }>(`/v1/jobs/${job.id}/trigger-bulk`, { items: [{}] });
+  await page.goto(`${sluice.url}/#/batches/${batch_id}`);
+  await page.getByText("Its job's runs wait because the job is paused or disabled.").waitFor();
+  await page.getByText("live", { exact: true }).waitFor();
+  // The browser says nothing of a stream that has merely fallen silent; what is asked beside it does.
+  await context.setOffline(true);
+  await page.getByText("connecting again…").waitFor();
+  await context.setOffline(false);
+  await page.getByText("live", { exact: true }).waitFor();
   await context.close();
 });
 

@@ -14,7 +14,7 @@ import { When } from "../parts/when.tsx";
 import { goTo } from "../place.ts";
 import { api } from "../polling.ts";
 import { hrefOf } from "../routing.ts";
-import { mayUse } from "../session.ts";
+import { isReachable, mayUse } from "../session.ts";
 import { itemsInWords, pairsInWords } from "../wording.ts";
 import { BatchItems } from "./batch-items.tsx";
 import { partsOf } from "./batch-parts.ts";
@@ -43,7 +43,7 @@ export function BatchPage({ id }: { id: string }) {
         <>
           <JobLink id={batch.job_id} />
           <Status of={batch.status} />
-          <span>{liveness(batch, isLive)}</span>
+          <span>{liveness(batch, isLive && isReachable.value)}</span>
         </>
       }
       actions={<Steering batch={batch} onChanged={() => setEpoch((n) => n + 1)} />}
