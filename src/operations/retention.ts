@@ -20,6 +20,7 @@ import {
   WALK_BEGIN,
   type WalkPosition,
   type WalkStep,
+  type Walks,
   walkBatches,
   walkRuns,
   walkWorkflowRuns,
@@ -27,6 +28,7 @@ import {
 import { newArchive, type WritingBudget, writeArchive } from "./archive-writing.ts";
 import { settingsOf } from "./settings.ts";
 
+const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 3_600_000;
 /** What one minute spends on it; the next one goes on. */
 const BUDGET_MS = 20_000;
@@ -57,29 +59,34 @@ export async function retain(env: Env, now: number): Promise<void> {
   const walks = await claimWalks(env, Date.now(), Date.now() + CLAIM_MS);
   if (walks === null) return;
   const budget = new Budget(Date.now() + BUDGET_MS);
-  try {
-    walks.batches = await walk(walks.batches, budget, async (at) => {
+  const steps: Record<keyof Walks, (at: WalkPosition) => Promise<WalkStep<unknown>>> = {
+    batches: async (at) => {
       const step = await walkBatches(env, at, bounds, BATCHES_A_STEP);
       for (const old of step.found) await retireBatch(env, old, bounds, budget);
       return step;
-    });
-    walks.runs = await walk(walks.runs, budget, async (at) => {
+    },
+    runs: async (at) => {
       const step = await walkRuns(env, at, bounds.runsBefore, RUNS_A_STEP);
       const old = step.found.filter((run) => run.finished_at < bounds.runsBefore);
       for (const [project, runs] of Map.groupBy(old, (run) => run.project_id)) await removeRuns(env, project, runs);
       return step;
-    });
-    walks.workflowRuns = await walk(walks.workflowRuns, budget, async (at) => {
+    },
+    workflowRuns: async (at) => {
       const step = await walkWorkflowRuns(env, at, bounds.runsBefore, WORKFLOW_RUNS_A_STEP);
       const old = step.found.filter((run) => run.finished_at < bounds.runsBefore);
       await removeBodies(env, old);
-      if (old.length > 0)
-        await deleteWorkflowRuns(
-          env,
-          old.map(({ id }) => id),
-        );
+      const ids = old.map(({ id }) => id);
+      if (ids.length > 0) await deleteWorkflowRuns(env, ids);
       return step;
-    });
+    },
+  };
+  const names = Object.keys(steps) as (keyof Walks)[];
+  // Each of them is the first in turn, so that one with more to do than a minute allows holds none of the others up.
+  const first = Math.floor(now / MINUTE_MS) % names.length;
+  try {
+    for (const name of [...names.slice(first), ...names.slice(0, first)]) {
+      walks[name] = await walk(walks[name], budget, steps[name]);
+    }
   } finally {
     await releaseWalks(env, walks);
   }

@@ -197,6 +197,25 @@ describe("the retention", () => {
     await retain(env, Date.now());
     expect(await findArchive(env, last)).toMatchObject({ state: "purged", rows: 0 });
   });
+
+  test("lets runs go though there are more batches to retire than a minute allows", async () => {
+    const { id: project } = await newProject();
+    const job = await newJob(project);
+    const at = Date.now() - 40 * DAY_MS;
+    const [run] = await copyRuns(job, [{ seq: 9, at, status: "completed" }]);
+    const one = await copyBatch(job, 1, { finished_at: at });
+    await env.DB.prepare(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150)
+       INSERT INTO batches SELECT project_id, ?2 || printf('%012d', i), job_id, status, ver,
+         json_set(doc, '$.id', ?2 || printf('%012d', i)) FROM n CROSS JOIN batches WHERE id = ?1`,
+    )
+      .bind(one, firstIdAt(at).slice(0, 24))
+      .run();
+    const thisMinute = Math.floor(Date.now() / 60_000);
+    // A minute in which the walk over runs is the first in turn.
+    await retain(env, (thisMinute - (thisMinute % 3) + 1) * 60_000);
+    expect(await env.DB.prepare("SELECT 1 FROM runs WHERE id = ?").bind(run).first()).toBeNull();
+  });
 });
 
 describe("an archive of several parts", () => {
