@@ -5,6 +5,7 @@ import { logError } from "../log.ts";
 import { Book, FINISH_TASK, LIST_TASK, newState, newTask } from "./book.ts";
 import { advance, type Desk, follow, recordOf, setTask, unsettled } from "./desk.ts";
 import { doneFiles, shownFiles } from "./files.ts";
+import { MAX_RANGES } from "./planning.ts";
 import {
   type Amendment,
   type ImportCoordinatorApi,
@@ -77,8 +78,12 @@ export class ImportCoordinator extends DurableObject<Env> implements ImportCoord
   private linesBefore(taskId: number): number | null {
     const task = this.book.task(taskId);
     if (task === null || task.range === null) return 0;
+    // An object's ranges are planned one after the other: the earlier ones are close before it.
     const [row] = this.book.all(
-      "SELECT count(*) - count(lines) AS unread, coalesce(sum(lines), 0) AS lines FROM tasks WHERE first = ? AND range_from < ?",
+      `SELECT count(*) - count(lines) AS unread, coalesce(sum(lines), 0) AS lines FROM tasks
+       WHERE id BETWEEN ? AND ? AND first = ? AND range_from < ?`,
+      taskId - MAX_RANGES,
+      taskId,
       task.first,
       task.range.from,
     );

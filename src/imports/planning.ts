@@ -4,7 +4,7 @@ import { insertFiles, type NewFile } from "./files.ts";
 import type { Listed } from "./protocol.ts";
 
 /** An object is cut into at most so many ranges. */
-const MAX_RANGES = 1000;
+export const MAX_RANGES = 1000;
 /** A task of whole objects that are not read has no bytes to be bounded by. */
 const MAX_UNREAD_FILES = 10_000;
 
