@@ -323,13 +323,11 @@ function leaves(
     const path = pathOf(e.instanceLocation, payload);
     if (missing !== undefined) return { path: `${path}.${missing}`, message: "is required" };
     return {
-      path: path.slice(0, MAX_PATH),
+      path,
       message: e.keyword === "false" ? "is not allowed" : e.error.slice(0, 200),
     };
   });
 }
-
-const MAX_PATH = 256;
 
 /** `#/a/0/b~1c` → `payload.a[0].b/c`. */
 function pathOf(pointer: string, payload: unknown): string {
@@ -340,5 +338,5 @@ function pathOf(pointer: string, payload: unknown): string {
     path += Array.isArray(at) ? `[${name}]` : `.${name}`;
     at = (at as Record<string, unknown> | null | undefined)?.[name];
   }
-  return path;
+  return path.slice(0, 256);
 }
