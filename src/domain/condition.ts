@@ -24,6 +24,9 @@ const FUNCTIONS = new Set([
   ...LOOPS,
 ]);
 
+/** The interpreter asks every value for this name itself. */
+const UNREADABLE = "constructor";
+
 /** What stands for `matches`, whose own implementation can take exponential time. */
 const LINEAR_MATCHES = "matchesLinear";
 
@@ -94,6 +97,7 @@ function review(node: Node, refs: Set<string>, inLoop: boolean): string | null {
   const isLoop = name !== null && LOOPS.includes(name);
   if (isLoop && inLoop) return `uses ${name}() inside of another loop`;
   if (name === "matches") rename(node, LINEAR_MATCHES);
+  if (memberOf(node) === UNREADABLE) return `reads a field named ${UNREADABLE}, which conditions cannot`;
   const ref = stepOf(node);
   if (ref !== null) {
     refs.add(ref);
@@ -119,13 +123,20 @@ function rename(node: Node, name: string): void {
   (node.args as unknown[])[0] = name;
 }
 
-/** `steps.ref` and `steps["ref"]`. */
-function stepOf(node: Node): string | null {
+/** The name in `of.name` and `of["name"]`. */
+function memberOf(node: Node): string | null {
   if (node.op !== "." && node.op !== "[]") return null;
-  const [of, name] = node.args as [unknown, unknown];
-  if (!isNode(of) || of.op !== "id" || of.args !== "steps") return null;
+  const [, name] = node.args as [unknown, unknown];
   if (node.op === ".") return typeof name === "string" ? name : null;
   return isNode(name) && name.op === "value" && typeof name.args === "string" ? name.args : null;
+}
+
+/** `steps.ref` and `steps["ref"]`. */
+function stepOf(node: Node): string | null {
+  const name = memberOf(node);
+  if (name === null) return null;
+  const [of] = node.args as [unknown];
+  return isNode(of) && of.op === "id" && of.args === "steps" ? name : null;
 }
 
 function evaluate(expression: (context: Record<string, unknown>) => unknown, facts: ConditionFacts): boolean {

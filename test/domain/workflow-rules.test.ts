@@ -125,6 +125,11 @@ describe("a condition", () => {
     [`${"(".repeat(50)}true${")".repeat(50)}`, "is no condition"],
   ])("that could cost too much is refused: %s", (text, message) => expect(readCondition(text)).toContain(message));
 
+  test.each(["payload.constructor == 1", 'payload["constructor"] == 1', 'steps.constructor.status == "completed"'])(
+    "that reads what the interpreter hides is refused: %s",
+    (text) => expect(readCondition(text)).toContain("reads a field named constructor"),
+  );
+
   test("is short, and has few parts", () => {
     expect(readCondition(`"${"x".repeat(5_000)}" == payload.s`)).toContain("is longer than");
     expect(readCondition(Array(600).fill("1<2").join("||"))).toContain("is no condition");
