@@ -46,6 +46,7 @@ export async function addItems(
   const coordinator = coordinatorOf(env, job.id);
   // Before the pen is taken: a part that does not fit takes it from nobody.
   const batch = await getBatch(env, caller, batchId, project);
+  refuseRetry(batch);
   if (fromIndex > batch.item_count) throw gap(batchId, batch.item_count);
   const pen = await takePen(env, job.id, batch);
   try {
@@ -87,6 +88,14 @@ async function takePen(env: Env, jobId: string, batch: BatchRecord): Promise<Pen
   }
 }
 
+/** What a retry takes in it brings itself, and ends itself: its pen is nobody else's. */
+function refuseRetry({ id, retry_of, accepted_at, item_count }: BatchRecord): void {
+  if (retry_of === null || accepted_at !== null) return;
+  throw new ApiError("conflict", `the batch operation is being filled by the retry of ${retry_of}`, {
+    extra: { batch_id: id, item_count },
+  });
+}
+
 const gap = (batchId: string, count: number): ApiError =>
   new ApiError("conflict", `from_index: the next index is ${count}`, {
     details: [{ path: "from_index", message: `the next index is ${count}` }],
@@ -106,7 +115,7 @@ const full = (batchId: string): ApiError =>
  * Closes an open batch. Closing one that is closed and not finished changes nothing.
  *
  * @param expectedCount of items, or null for any.
- * @throws ApiError `not_found`; `conflict` where it is finished or has another count of items.
+ * @throws ApiError `not_found`; `conflict` where it is finished, is being filled by a retry, or has another count of items.
  */
 export async function sealBatch(
   env: Env,
@@ -116,6 +125,7 @@ export async function sealBatch(
   project?: string,
 ): Promise<BatchRecord> {
   const job = await homeOf(env, caller, batchId, WHAT, project);
+  refuseRetry(await getBatch(env, caller, batchId, project));
   const answer = await coordinatorOf(env, job.id).sealBatch(batchId, expectedCount);
   switch (answer.kind) {
     case "closed":

@@ -163,6 +163,18 @@ test("an open batch ends with its job: nothing more can come", async () => {
 });
 
 describe("retry-failed", () => {
+  test("is filled by itself alone: nobody else adds to it or ends it", async () => {
+    const job = await anyJob("/status/400", { max_concurrency: 100 });
+    const id = await bulk(job.id, numbered(1_400));
+    await finished(id);
+    const { batch_id } = (await steer(id, "retry-failed")).body;
+    const added = await ask("POST", `${PATH}/${batch_id}/items?from_index=0`, { key, body: { items: numbered(1) } });
+    expect(refusal(added)).toEqual([409, "conflict", "false"]);
+    // Ended already, it is what it was.
+    expect([200, 409]).toContain((await steer(batch_id, "seal", {})).status);
+    expect(await finished(batch_id)).toMatchObject({ item_count: 1_400, failed_count: 1_400 });
+  });
+
   test("makes a new batch of what failed, and tells what it is a retry of", async () => {
     const job = await anyJob("/flaky?fail=1&status=500");
     await ask("POST", `/v1/jobs/${job.id}/pause`, { key });
