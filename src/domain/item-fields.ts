@@ -93,10 +93,11 @@ export function readLimits(value: unknown, known: ReadonlySet<string>, refuse: R
 function isLimit(text: string, known: ReadonlySet<string>, refuse: Refuse): boolean {
   const colon = text.indexOf(":");
   const name = colon === -1 ? text : text.slice(0, colon);
-  if (text.length > MAX_KEY_CHARS) refuse(`holds one longer than ${MAX_KEY_CHARS} characters`);
+  const partition = colon === -1 ? "" : text.slice(colon + 1);
+  if (partition.length > MAX_KEY_CHARS) refuse(`names a partition longer than ${MAX_KEY_CHARS} characters`);
   else if (!isStorable(text)) refuse("must be well-formed Unicode without NUL");
   else if (!known.has(name)) refuse(`names an unknown limit: ${name.slice(0, 64)}`);
-  else if (colon === text.length - 1) refuse(`names no partition behind the colon: ${name}`);
+  else if (colon !== -1 && partition === "") refuse(`names no partition behind the colon: ${name}`);
   else return true;
   return false;
 }

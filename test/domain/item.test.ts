@@ -144,7 +144,7 @@ describe("bounds, at the edge and one beyond", () => {
       ["api", "api:1", "api:2", "mail", "mail:1"],
       "lists more than 4 limits",
     ],
-    ["rate_limit_keys", [`api:${text(252)}`], [`api:${text(253)}`], "holds one longer than 256 characters"],
+    ["rate_limit_keys", [`api:${text(256)}`], [`api:${text(257)}`], "names a partition longer than 256 characters"],
     ["rate_limit_keys", [], ["sms"], "names an unknown limit: sms"],
     ["rate_limit_keys", ["api"], ["api", "api"], "lists a limit twice"],
     ["rate_limit_keys", ["api:x"], ["api:"], "names no partition behind the colon: api"],
