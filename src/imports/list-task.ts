@@ -41,6 +41,7 @@ export async function listObjects(
 /** A store may keep a page waiting, and big objects are looked into: the lister lives all the same. */
 function keepBeating(name: TaskName, coordinator: ImportCoordinatorApi): () => void {
   const timer = setInterval(() => {
+    // The next one says it again.
     coordinator.beat(name).catch(() => undefined);
   }, BEAT_MS);
   return () => clearInterval(timer);

@@ -95,8 +95,8 @@ export class S3Source implements ObjectSource {
     if (after !== null) query.set("start-after", after);
     // A space is %20 in what is signed.
     const url = `${this.bucketUrl()}?${query.toString().replaceAll("+", "%20")}`;
-    const bucket = `s3://${this.place.bucket}`;
-    const answer = await listingOf(await this.request("GET", url, {}, bucket));
+    const whole = (response: Response) => beginningOf(response, MAX_LISTING_BYTES);
+    const answer = await this.request("GET", url, {}, `s3://${this.place.bucket}`, whole);
     const page = answer.isWhole ? parseListing(answer.text) : null;
     if (page === null) throw new SourceError("UnreadableListing", "the store's answer is no listing of a bucket");
     return page;
@@ -104,7 +104,7 @@ export class S3Source implements ObjectSource {
 
   async head(key: string): Promise<ListedObject | null> {
     try {
-      const response = await this.request("HEAD", this.objectUrl(key), {}, key);
+      const response = await this.request("HEAD", this.objectUrl(key), {}, key, asItComes);
       const size = Number(response.headers.get("Content-Length"));
       return { key, etag: (response.headers.get("ETag") ?? "").replaceAll('"', ""), size };
     } catch (error) {
@@ -128,10 +128,11 @@ export class S3Source implements ObjectSource {
   /** An object that is stored with a Content-Encoding would be unpacked on the way, and its bytes could not be counted. */
   private async asStored(key: string, headers: Record<string, string>): Promise<Response> {
     const url = this.objectUrl(key);
-    const response = await this.request("GET", url, headers, key);
+    const response = await this.request("GET", url, headers, key, asItComes);
     if (!isEncoded(response)) return response;
     await response.body?.cancel();
-    const plain = this.client && (await this.request("GET", `${url}?response-content-encoding=identity`, headers, key));
+    const asIs = `${url}?response-content-encoding=identity`;
+    const plain = this.client && (await this.request("GET", asIs, headers, key, asItComes));
     if (plain !== null && !isEncoded(plain)) return plain;
     await plain?.body?.cancel();
     const encoding = response.headers.get("Content-Encoding");
@@ -152,45 +153,65 @@ export class S3Source implements ObjectSource {
     return `${this.bucketUrl()}/${key.split("/").map(encoded).join("/")}`;
   }
 
-  /** @throws SourceError as the store says, after some tries where it may pass. */
-  private async request(method: string, url: string, headers: Record<string, string>, what: string): Promise<Response> {
+  /**
+   * @param take of the answer what is needed; asked for again where it breaks off.
+   * @throws SourceError as the store says, after some tries where it may pass.
+   */
+  private async request<T>(
+    method: string,
+    url: string,
+    headers: Record<string, string>,
+    what: string,
+    take: (response: Response) => Promise<T>,
+  ): Promise<T> {
     const { pause, requestMs } = this.patience;
     const began = Date.now();
     for (let attempt = 1; ; attempt++) {
-      const answer = await this.once(method, url, headers, what);
-      if (answer instanceof Response) return answer;
+      const answer = await this.once(method, url, headers, what, take);
+      if ("taken" in answer) return answer.taken;
       const isEnough = attempt === TRIES || Date.now() - began >= requestMs;
       if (!answer.error.isPassing || isEnough) throw answer.error;
       await pause(Math.max(answer.floorMs, delayMs(attempt, Math.random())));
     }
   }
 
-  private async once(
+  private async once<T>(
     method: string,
     url: string,
     headers: Record<string, string>,
     what: string,
-  ): Promise<Response | { error: SourceError; floorMs: number }> {
+    take: (response: Response) => Promise<T>,
+  ): Promise<{ taken: T } | { error: SourceError; floorMs: number }> {
+    try {
+      const response = await this.headersOf(url, { method, headers, redirect: "manual" });
+      if (response.ok) return { taken: await take(response) };
+      const isConditional = "If-Match" in headers;
+      return { error: await refusalOf(response, method, what, isConditional), floorMs: retryAfterMs(response) };
+    } catch (error) {
+      return { error: new SourceError("ConnectionFailed", `the store ${(error as Error).message}`, true), floorMs: 0 };
+    }
+  }
+
+  /** @throws Error saying what the store does not do. */
+  private async headersOf(url: string, init: RequestInit): Promise<Response> {
     const patience = new AbortController();
     const timer = setTimeout(() => patience.abort(), this.patience.headersMs);
     try {
-      const plain = new Request(url, { method, headers, redirect: "manual", signal: patience.signal });
+      const plain = new Request(url, { ...init, signal: patience.signal });
       const signed = this.client === null ? plain : await this.client.sign(plain);
       // Not among what is signed: a proxy may change it.
       signed.headers.set("Accept-Encoding", "identity");
       // A request that was made of another one does not always hear of its signal.
-      const response = await Promise.race([fetch(signed), abortOf(patience.signal)]);
-      if (response.ok) return response;
-      const isConditional = "If-Match" in headers;
-      return { error: await refusalOf(response, method, what, isConditional), floorMs: retryAfterMs(response) };
+      return await Promise.race([fetch(signed), abortOf(patience.signal)]);
     } catch (error) {
-      const why = patience.signal.aborted ? "does not answer" : `cannot be reached: ${(error as Error).message}`;
-      return { error: new SourceError("ConnectionFailed", `the store ${why}`, true), floorMs: 0 };
+      throw new Error(patience.signal.aborted ? "does not answer" : `cannot be reached: ${(error as Error).message}`);
     } finally {
       clearTimeout(timer);
     }
   }
 }
+
+const asItComes = async (response: Response): Promise<Response> => response;
 
 async function refusalOf(
   response: Response,
@@ -235,11 +256,3 @@ const abortOf = (signal: AbortSignal): Promise<never> =>
     if (signal.aborted) reject(signal.reason);
     else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
-
-async function listingOf(response: Response): Promise<{ text: string; isWhole: boolean }> {
-  try {
-    return await beginningOf(response, MAX_LISTING_BYTES);
-  } catch (error) {
-    throw new SourceError("BrokenOff", (error as Error).message, true);
-  }
-}

@@ -19,19 +19,24 @@ export async function withinSilence<T>(reading: Promise<T>): Promise<T> {
 /**
  * The beginning of an answer as text.
  *
- * @throws Error where the connection breaks off, or nothing comes any more.
+ * @throws Error saying what the store does, where the connection breaks off or nothing comes any more.
  */
 export async function beginningOf(response: Response, maxBytes: number): Promise<{ text: string; isWhole: boolean }> {
   const reader = (response.body ?? new Blob([]).stream()).getReader();
   const decoder = new TextDecoder();
   let text = "";
-  for (let bytes = 0; ; ) {
-    const { done, value } = await withinSilence(reader.read());
-    if (done) return { text: text + decoder.decode(), isWhole: true };
-    bytes += value.byteLength;
-    text += decoder.decode(value, { stream: true });
-    if (bytes <= maxBytes) continue;
-    await reader.cancel();
+  try {
+    for (let bytes = 0; bytes <= maxBytes; ) {
+      const { done, value } = await withinSilence(reader.read());
+      if (done) return { text: text + decoder.decode(), isWhole: true };
+      bytes += value.byteLength;
+      text += decoder.decode(value, { stream: true });
+    }
     return { text, isWhole: false };
+  } catch (error) {
+    throw new Error(`breaks off: ${(error as Error).message}`);
+  } finally {
+    // What is left of it is not wanted, and need not be told of.
+    reader.cancel().catch(() => undefined);
   }
 }

@@ -60,8 +60,8 @@ describe("a bucket", () => {
     expect(await numbersOf(one)).toEqual([1]);
   });
 
-  test("that is slow to list is listed all the same", async () => {
-    const bucket = await bucketOf({ "a.ndjson": ndjson(numbered(2)) }, "slow-list");
+  test.each(["slow-list", "cut-list"])("that is slow to list, or breaks off, is listed all the same", async (name) => {
+    const bucket = await bucketOf({ "a.ndjson": ndjson(numbered(2)) }, name);
     expect(await world.run({ source: sourceOf(`s3://${bucket}`) })).toMatchObject({
       status: "done",
       rows: { delivered: 2 },
