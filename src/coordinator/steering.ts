@@ -90,7 +90,7 @@ export function laneHealth(lane: Lane): LaneHealth {
     waiting: c.delayed + c.queued,
     executing: c.executing,
     oldest_waiting_at: oldestWaitingAt(lane),
-    earliest_start_at: earliestStart(lane, c.queued > 0 ? queuedFrom : null),
+    earliest_start_at: firstStart(lane, c.queued > 0 ? queuedFrom : null),
     waiting_for: waitingFor,
     concurrency_now: lane.held.size,
     concurrency_limit: lane.concurrencyLimit,
@@ -101,7 +101,7 @@ export function laneHealth(lane: Lane): LaneHealth {
  * The first instant at which one of all that wait can start; null: nothing waits, or nobody knows. Of what is delayed it is not
  * asked whose rate windows will be full by then.
  */
-function earliestStart(lane: Lane, queuedFrom: number | null): number | null {
+function firstStart(lane: Lane, queuedFrom: number | null): number | null {
   const due = lane.state.counts.delayed > 0 ? lane.ledger.firstDue() : null;
   const first = due !== null && queuedFrom !== null ? Math.min(due, queuedFrom) : (due ?? queuedFrom);
   return first === null ? null : lane.window.openingFrom(lane, Math.max(first, heldUntil(lane, lane.state.clock)));

@@ -37,6 +37,7 @@ async function ask(id: string): Promise<void> {
     learnJobs([await api().call("GET /v1/jobs/{job}", { params: { job: id } })]);
   } catch (error) {
     if (error instanceof SluiceError && error.status === 404) learnJobs([{ id, name: "deleted job" }]);
-    else asked.delete(id);
+    // What the key may not know it will not be told the next time either.
+    else if (!(error instanceof SluiceError && error.status === 403)) asked.delete(id);
   }
 }
