@@ -1,4 +1,4 @@
-/** How much of a refused body is still read, so that the connection stays in order. */
+/** How much of a refused body is still read, so that its client sees the answer. */
 const MAX_DRAINED_BYTES = 64 * 1024 * 1024;
 /** A client that sends nothing for this long waits for the answer itself. */
 const DRAIN_PATIENCE_MS = 500;
@@ -7,8 +7,8 @@ const silence = (): Promise<"silence"> =>
   new Promise((resolve) => setTimeout(() => resolve("silence"), DRAIN_PATIENCE_MS));
 
 /**
- * Answers a request, and reads what is left of its body before the answer leaves. The proxy of the local runtime breaks
- * the connection otherwise, and with it the next request, whoever sends it. In production the platform does this itself.
+ * Answers a request, and reads what is left of its body before the answer leaves. Otherwise the local runtime resets the
+ * connection, and a client that writes its whole body first never sees the answer. In production the platform does this itself.
  */
 export async function answerDrained(
   request: Request,
@@ -49,7 +49,7 @@ export async function answerDrained(
       drained += part?.byteLength ?? 0;
     }
   } catch {
-    // The client is gone: there is nothing left to keep in order.
+    // The client is gone: nobody waits for the answer.
   }
   return response;
 }
