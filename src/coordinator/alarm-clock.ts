@@ -1,3 +1,11 @@
+import type { Env } from "../env.ts";
+
+/** How far ahead of now an alarm may be that a timer backs, in ms: where the tests evict an object, its timers are waited for. */
+export const backedMsOf = (env: Pick<Env, "ENVIRONMENT" | "BOOT_ID">): number => {
+  if (env.ENVIRONMENT !== "development") return 0;
+  return env.BOOT_ID === undefined ? 2_000 : Number.POSITIVE_INFINITY;
+};
+
 /** An alarm this far in the past is taken for lost: it has fired long ago, or never will. */
 const LOST_AFTER_MS = 200;
 
@@ -29,11 +37,11 @@ export class AlarmClock {
     return this.at === null || at < this.at || this.at < now - LOST_AFTER_MS;
   }
 
-  /** Sets the alarm. `isBacked`: by a timer too. */
-  async set(at: number, now: number, isBacked: boolean): Promise<void> {
+  /** Sets the alarm; one that is at most `backedMs` ahead is backed by a timer too. */
+  async set(at: number, now: number, backedMs: number): Promise<void> {
     this.forget();
     this.at = at;
-    if (isBacked) {
+    if (backedMs > 0 && at - now <= backedMs) {
       this.timer = setTimeout(
         () => {
           this.timer = null;

@@ -24,8 +24,8 @@ const SENDING_MS = 10_000;
 export interface Home {
   env(): Env;
   ctx: DurableObjectState;
-  /** `npm run dev`: see AlarmClock. */
-  isLocal: boolean;
+  /** Alarms so close are backed by a timer; see `backedMsOf`. */
+  backedMs: number;
   load(): Lane | null;
   now(lane: Lane): number;
   /** One transaction, and what follows from it. */
@@ -72,7 +72,7 @@ export class Departure {
   }
 
   arm(at: number): void {
-    this.armed = this.clock.set(at, Date.now(), this.home.isLocal);
+    this.armed = this.clock.set(at, Date.now(), this.home.backedMs);
     this.home.ctx.waitUntil(this.armed);
   }
 

@@ -6,6 +6,7 @@ import type { RunRecord, RunStatus } from "../domain/run.ts";
 import { type Env, parseSettings } from "../env.ts";
 import { logError } from "../log.ts";
 import { accept, refusal, rehearse } from "./accept.ts";
+import { backedMsOf } from "./alarm-clock.ts";
 import { batchRecord } from "./batch.ts";
 import {
   cancelBatch,
@@ -86,7 +87,7 @@ export class JobCoordinator extends DurableObject<Env> implements CoordinatorApi
     this.departure = new Departure({
       env: () => this.env,
       ctx,
-      isLocal: env.BOOT_ID !== undefined,
+      backedMs: backedMsOf(env),
       load: () => this.load(),
       now: (lane) => this.now(lane),
       change: (work) => this.change(work),
