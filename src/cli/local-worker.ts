@@ -2,7 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { descendants, isAlive, killHard } from "./process-tree.ts";
+import { descendants, isAlive, killHard, startedWith } from "./process-tree.ts";
 import { spawnLocalRuntime } from "./spawn-runtime.ts";
 import type { StateDir } from "./state-dir.ts";
 import { movedConfig, readWranglerConfig, type WranglerConfig } from "./wrangler-config.ts";
@@ -44,7 +44,7 @@ export async function startLocalWorker({ root, port, state, vars, signal }: Loca
   const log = openSync(state.logFile, "w");
   const child = spawnLocalRuntime({ configFile, vars, port, stateDir: state.path }, log);
   closeSync(log);
-  const family = new Family(child);
+  const family = new Family(child, port);
   signal.addEventListener("abort", () => family.end());
   const worker: LocalWorker = {
     url: `http://127.0.0.1:${port}`,
@@ -71,13 +71,14 @@ class Family {
   private members: number[] = [];
   private readonly census: NodeJS.Timeout;
 
-  constructor(child: ChildProcess) {
+  /** @param port of the runtime. One that it began again a moment ago is known by its address only. */
+  constructor(child: ChildProcess, port: number) {
     this.child = child;
     this.census = setInterval(() => this.count(), 2_000);
     this.ended = new Promise((resolve) => {
       child.once("exit", () => {
         clearInterval(this.census);
-        killHard(this.members.filter(isAlive));
+        killHard([...this.members.filter(isAlive), ...startedWith(`--socket-addr=entry=127.0.0.1:${port}`)]);
         resolve();
       });
     });

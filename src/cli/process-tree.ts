@@ -33,6 +33,14 @@ export const descendants = (root: number): number[] => descendantsIn(processTabl
 /** 1 for a process that is not there. */
 export const parentOf = (pid: number): number => processTable().find((p) => p.pid === pid)?.ppid ?? 1;
 
+/** Every process that was started with this argument. */
+export function startedWith(argument: string): number[] {
+  const lines = execFileSync("ps", ["-eo", "pid=,args="], { encoding: "utf8" }).split("\n");
+  return lines
+    .filter((line) => line.trim().split(/\s+/).slice(2).includes(argument))
+    .map((line) => Number.parseInt(line, 10));
+}
+
 /** The command line of a process; empty where it is not there. */
 export function commandOf(pid: number): string {
   const { stdout } = spawnSync("ps", ["-o", "args=", "-p", String(pid)], { encoding: "utf8" });

@@ -13,6 +13,7 @@ import {
   killHard,
   parentOf,
   parseProcessTable,
+  startedWith,
 } from "../../src/cli/process-tree.ts";
 import { formatVars, openStateDir } from "../../src/cli/state-dir.ts";
 
@@ -35,6 +36,15 @@ describe("the process tree", () => {
     expect(isAlive(pid)).toBe(false);
     killHard([pid]);
   });
+});
+
+test("a process is found by an argument, whole, of its command line", async () => {
+  const sleeper = spawn("sleep", ["61.0625"]);
+  await once(sleeper, "spawn");
+  expect(startedWith("61.0625")).toEqual([sleeper.pid]);
+  expect(startedWith("61.06")).toEqual([]);
+  killHard(startedWith("61.0625"));
+  await once(sleeper, "exit");
 });
 
 describe("the state dir", () => {
