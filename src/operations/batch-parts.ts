@@ -4,7 +4,7 @@ import type { BatchRecord } from "../domain/batch.ts";
 import { ApiError, assertNever, invalid } from "../domain/error.ts";
 import type { Env } from "../env.ts";
 import type { Caller } from "./authorize.ts";
-import { getBatch } from "./batches.ts";
+import { loadBatch, WHAT } from "./batches.ts";
 import { acceptChunk, type Origin, type Pen, releasePen } from "./bulk-accept.ts";
 import type { BulkBody } from "./bulk-answer.ts";
 import { readChunks } from "./bulk-reading.ts";
@@ -14,8 +14,6 @@ import { JobJudge } from "./job-judge.ts";
 import { homeOf } from "./ledger-home.ts";
 
 /** A batch operation in parts: its items come in several requests, each at the next index. */
-
-const WHAT = "batch operation";
 
 /** What became of a part. */
 export interface PartBody extends BulkBody {
@@ -45,7 +43,7 @@ export async function addItems(
   const job = await homeOf(env, caller, batchId, WHAT, project);
   const coordinator = coordinatorOf(env, job.id);
   // Before the pen is taken: a part that does not fit takes it from nobody.
-  const batch = await getBatch(env, caller, batchId, project);
+  const batch = await loadBatch(env, job, batchId);
   refuseRetry(batch);
   if (fromIndex > batch.item_count) throw gap(batchId, batch.item_count);
   const pen = await takePen(env, job.id, batch);
@@ -125,7 +123,7 @@ export async function sealBatch(
   project?: string,
 ): Promise<BatchRecord> {
   const job = await homeOf(env, caller, batchId, WHAT, project);
-  refuseRetry(await getBatch(env, caller, batchId, project));
+  refuseRetry(await loadBatch(env, job, batchId));
   const answer = await coordinatorOf(env, job.id).sealBatch(batchId, expectedCount);
   switch (answer.kind) {
     case "closed":
@@ -138,7 +136,7 @@ export async function sealBatch(
     case "sealed":
     case "not_found":
     case "fenced": {
-      const batch = await getBatch(env, caller, batchId, project);
+      const batch = await loadBatch(env, job, batchId);
       throw new ApiError("conflict", `the batch operation is already finished: ${batch.status}`, {
         extra: { batch_id: batchId, item_count: batch.item_count },
       });
