@@ -1,4 +1,4 @@
-import { field, nested } from "./options.ts";
+import { field, NAMED, nested } from "./options.ts";
 
 /** The fields of a batch job. */
 
@@ -31,11 +31,7 @@ export const JOB_OPTIONS = {
   name: "Batch jobs",
   actions: {
     POST: {
-      name: field("string", true),
-      description: field("string"),
-      uuid: field("string", false, true),
-      created: field("datetime", false, true),
-      modified: field("datetime", false, true),
+      ...NAMED,
       settings: nested({ ...counts, regex_filter: field("string"), source: nested(source, true) }, true),
       status: field("string", false, true),
       type: field("string"),

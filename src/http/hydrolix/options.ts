@@ -15,6 +15,15 @@ export const nested = (children: Record<string, Field>, required: boolean, read_
   children,
 });
 
+/** What every object has that has a name. */
+export const NAMED = {
+  name: field("string", true),
+  description: field("string"),
+  uuid: field("string", false, true),
+  created: field("datetime", false, true),
+  modified: field("datetime", false, true),
+};
+
 const fieldWire: z.ZodType<Field> = z
   .object({
     type: z.string(),

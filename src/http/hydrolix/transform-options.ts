@@ -1,4 +1,4 @@
-import { field, nested } from "./options.ts";
+import { field, NAMED, nested } from "./options.ts";
 
 /** The fields of a transform. */
 
@@ -23,11 +23,7 @@ export const TRANSFORM_OPTIONS = {
   name: "Transforms",
   actions: {
     POST: {
-      name: field("string", true),
-      description: field("string"),
-      uuid: field("string", false, true),
-      created: field("datetime", false, true),
-      modified: field("datetime", false, true),
+      ...NAMED,
       settings: nested(settings, true),
       type: field("string", true),
       table: field("string", false, true),
