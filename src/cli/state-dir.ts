@@ -9,8 +9,6 @@ export interface StateDir {
   adminToken: string;
   /** `1:base64(32 bytes)`: seals the secrets at rest. */
   encryptionKeys: string;
-  /** Variables and secrets for wrangler, kept out of the process list. */
-  varsFile: string;
   apiKeyFile: string;
   logFile: string;
   /** What migrations the local database has; see `migrations.ts`. */
@@ -27,7 +25,6 @@ export function openStateDir(path: string, adminToken: string | undefined): Stat
     path,
     adminToken: adminToken ?? keep(join(path, "admin-token"), () => randomBytes(32).toString("hex")),
     encryptionKeys: keep(join(path, "encryption-keys"), () => `1:${randomBytes(32).toString("base64")}`),
-    varsFile: join(path, "dev.env"),
     apiKeyFile: join(path, "api-key"),
     logFile: join(path, "dev.log"),
     migrationsFile: join(path, "v3", "d1", "applied-migrations"),
