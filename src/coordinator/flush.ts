@@ -1,3 +1,4 @@
+import { CONNECTIONS, mapBounded } from "../domain/bounded.ts";
 import type { Notice } from "../domain/notice.ts";
 import type { Env } from "../env.ts";
 import { type BatchRow, type ItemRow, project, type RunRow } from "../store/projection.ts";
@@ -9,8 +10,6 @@ import type { JobConfig } from "./protocol.ts";
 import { bodyKey, liveState, runRecord, runRow } from "./run-record.ts";
 import { gatherStats } from "./stats.ts";
 
-/** Six connections may be open at once. */
-const BODIES_AT_ONCE = 6;
 /** New runs read in one go. */
 const CREATED_ROWS = 1_000;
 
@@ -141,14 +140,10 @@ function gatherTouched(lane: Lane, rows: OutboxRow[], firstCreated: number): str
 export async function ship(env: Env, lane: Lane, shipment: Shipment, now: number): Promise<number> {
   const config = lane.config as JobConfig;
   // A body is read when its turn comes: a thousand of them at once would not fit the object's memory.
-  const bodies = shipment.blobs.values();
-  const putInTurn = async (): Promise<void> => {
-    for (const { seq, kind, key } of bodies) {
-      const body = lane.ledger.body(seq, kind);
-      if (body !== null) await env.BLOBS.put(key, body);
-    }
-  };
-  await Promise.all(Array.from({ length: BODIES_AT_ONCE }, putInTurn));
+  await mapBounded(shipment.blobs, CONNECTIONS, async ({ seq, kind, key }) => {
+    const body = lane.ledger.body(seq, kind);
+    if (body !== null) await env.BLOBS.put(key, body);
+  });
   return project(env.DB, {
     projectId: config.project_id,
     jobId: config.id,

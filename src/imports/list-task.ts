@@ -1,3 +1,4 @@
+import { CONNECTIONS, mapBounded } from "../domain/bounded.ts";
 import { effectiveSettings, type ImportSpec } from "../domain/import.ts";
 import { objectFilter } from "../domain/object-filter.ts";
 import { transformFor } from "../domain/object-rows.ts";
@@ -11,8 +12,8 @@ import { packingOf } from "./unpack.ts";
 
 /** Bytes that tell whether an object is plain NDJSON. */
 const LEAD_BYTES = 4096;
-/** Six connections may be open at once in one invocation. */
-const PARALLEL = 5;
+/** One connection is left for the beat. */
+const LOOKED_INTO_AT_ONCE = CONNECTIONS - 1;
 
 /** Lists page by page; each is planned before the next is asked for, so that reading begins while listing goes on. */
 export async function listObjects(
@@ -71,11 +72,7 @@ class Lister {
     const wanted = objects.filter(({ key }) => this.matches(objectUrl(this.place, key)));
     const known = this.spec.force ? wanted.map(() => false) : await this.ports.known(this.spec, wanted);
     const skips = wanted.map((object, i) => ({ ...object, skip: skipReason(object, known[i] === true) }));
-    const listed: Listed[] = [];
-    for (let from = 0; from < skips.length; from += PARALLEL) {
-      listed.push(...(await Promise.all(skips.slice(from, from + PARALLEL).map((object) => this.lookedInto(object)))));
-    }
-    return { objects: listed, next };
+    return { objects: await mapBounded(skips, LOOKED_INTO_AT_ONCE, (object) => this.lookedInto(object)), next };
   }
 
   private async lookedInto(object: ListedObject & { skip: string | null }): Promise<Listed> {

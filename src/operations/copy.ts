@@ -1,4 +1,5 @@
 import { coordinatorOf } from "../coordinator/client.ts";
+import { CONNECTIONS } from "../domain/bounded.ts";
 import type { Env } from "../env.ts";
 import { listBusyJobs } from "../store/busy-lanes.ts";
 
@@ -61,8 +62,6 @@ export function noteChange(job: { id: string; project_id: string }, now: number)
 
 /** Busy jobs of a project that are asked; more of them at once would make a list dear. */
 const MAX_ASKED = 60;
-/** Six connections may be open at once in one invocation. */
-const PARALLEL = 6;
 
 /**
  * The same for all jobs of a project that are at work: idle ones have nothing to tell, and are not woken. However many are
@@ -79,7 +78,7 @@ export async function projectHasCaughtUp(env: Env, projectId: string, now: numbe
       await hasCaughtUpBy(env, id, Number.POSITIVE_INFINITY, deadline);
     }
   };
-  await Promise.all(Array.from({ length: PARALLEL }, askInTurn));
+  await Promise.all(Array.from({ length: CONNECTIONS }, askInTurn));
 }
 
 /** The copy is at most this far behind while D1 takes what it is sent. */

@@ -1,5 +1,6 @@
 import type { CronAnswer } from "../coordinator/cron-protocol.ts";
 import type { CoordinatorApi, Refusal } from "../coordinator/protocol.ts";
+import { CONNECTIONS, mapBounded } from "../domain/bounded.ts";
 import { type CronClock, clockAfter, cronDue } from "../domain/cron-clock.ts";
 import { assertNever } from "../domain/error.ts";
 import { isRefused } from "../domain/item.ts";
@@ -8,14 +9,11 @@ import type { Env } from "../env.ts";
 import { logError } from "../log.ts";
 import { type ClockUpdate, type CronCursor, listDueCrons, setCronClocks } from "../store/crons.ts";
 import { type StoredJob, selectJob } from "../store/jobs.ts";
-import { mapBounded } from "./bounded.ts";
 import { askCoordinator } from "./coordinator-refusal.ts";
 import { JobJudge } from "./job-judge.ts";
 
 /** A job may weigh some hundred kilobytes. */
 const JOBS_PER_PAGE = 100;
-/** Six connections may be open at once in one invocation. */
-const PARALLEL = 6;
 
 /** What is decided without the coordinator. */
 type Undone =
@@ -33,7 +31,7 @@ export async function fireDueCrons(env: Env, now: number): Promise<void> {
   let after: CronCursor | null = null;
   for (;;) {
     const due: StoredJob[] = await listDueCrons(env.DB, now, after, JOBS_PER_PAGE);
-    const updates = await mapBounded(due, PARALLEL, (job) => fireUnlessBroken(env, job, now));
+    const updates = await mapBounded(due, CONNECTIONS, (job) => fireUnlessBroken(env, job, now));
     await setCronClocks(
       env.DB,
       updates.filter((update) => update !== null),

@@ -1,3 +1,4 @@
+import { CONNECTIONS, mapBounded } from "../domain/bounded.ts";
 import { uuidV7 } from "../domain/id.ts";
 import type { ImportRecord, ImportSpec } from "../domain/import.ts";
 import type { Env } from "../env.ts";
@@ -12,24 +13,21 @@ import {
   stopRepeating,
 } from "../store/imports.ts";
 import { selectTransformFor } from "../store/transforms.ts";
-import { mapBounded } from "./bounded.ts";
 import { beginImport, nextRepeat } from "./import-creation.ts";
 import { jobById } from "./jobs.ts";
 import { sha256 } from "./secrets.ts";
 
 const PAGE = 200;
-/** Six connections may be open at once in one invocation. */
-const PARALLEL = 6;
 const REPEATS_PER_MINUTE = 500;
 
 /** Once a minute: crons repeat their imports, and imports whose object has lost its alarm, or was never begun, are woken. */
 export async function tendImports(env: Env, now: number): Promise<void> {
-  await mapBounded(await listDueRepeats(env.DB, now, REPEATS_PER_MINUTE), PARALLEL, (due) =>
+  await mapBounded(await listDueRepeats(env.DB, now, REPEATS_PER_MINUTE), CONNECTIONS, (due) =>
     unlessBroken("import_not_repeated", due.record.spec.id, () => repeat(env, due, now)),
   );
   for (let after = ""; ; ) {
     const open = await listOpenImports(env.DB, after, PAGE);
-    await mapBounded(open, PARALLEL, (record) =>
+    await mapBounded(open, CONNECTIONS, (record) =>
       unlessBroken("import_not_woken", record.spec.id, () => wake(env, record)),
     );
     const last = open[open.length - 1];

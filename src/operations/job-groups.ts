@@ -1,5 +1,6 @@
 import { coordinatorOf } from "../coordinator/client.ts";
 import type { LaneHealth } from "../coordinator/protocol.ts";
+import { CONNECTIONS, mapBounded } from "../domain/bounded.ts";
 import { ApiError, notFound } from "../domain/error.ts";
 import { isUuid, timeOf } from "../domain/id.ts";
 import { type RecentHealth, type RecentRun, recentHealth } from "../domain/job-health.ts";
@@ -11,7 +12,6 @@ import { listRecentRunsOf, listUntoldInGroup } from "../store/jobs.ts";
 import { selectProject } from "../store/projects.ts";
 import { isUniqueViolation } from "../store/unique.ts";
 import { type Caller, projectRequired, projectScope } from "./authorize.ts";
-import { mapBounded } from "./bounded.ts";
 import { RETRY_SECS, tellNow } from "./job-changes.ts";
 import { MAX_RECENT_RUNS, recentSince } from "./job-health.ts";
 import { refuseInUse } from "./job-users.ts";
@@ -21,8 +21,6 @@ import { slugTaken, underFreeSlug } from "./slugs.ts";
 /** Times are Unix milliseconds. */
 export type JobGroup = store.JobGroupRow;
 
-/** Six connections may be open at once in one invocation. */
-const PARALLEL = 6;
 const JOBS_PER_PAGE = 100;
 
 /** @param id of the new group; a repeat with the same id finds what the first one made. */
@@ -107,7 +105,7 @@ export async function groupStats(env: Env, group: JobGroup, now: number, asked =
   const [live, recent] = await Promise.all([
     jobs.length > asked
       ? sumGroupStats(env.DB, group.id)
-      : mapBounded(jobs, PARALLEL, (id) => coordinatorOf(env, id).health()).then(added),
+      : mapBounded(jobs, CONNECTIONS, (id) => coordinatorOf(env, id).health()).then(added),
     listRecentRunsOf(env.DB, jobs.slice(-RECENT_JOBS), recentSince(now), MAX_RECENT_RUNS),
   ]);
   return { jobs: jobs.length, ...live, last_24h: recentHealth(recent as RecentRun[]) };
@@ -136,7 +134,7 @@ export async function pauseGroup(
   for (let after = 0; ; ) {
     const page = await listUntoldInGroup(env.DB, group.id, after, JOBS_PER_PAGE);
     for (const job of page) forgetJob(job);
-    const told = await mapBounded(page, PARALLEL, (job) => tellNow(env, job).then(...saying(job.id)));
+    const told = await mapBounded(page, CONNECTIONS, (job) => tellNow(env, job).then(...saying(job.id)));
     untold += told.filter((isTold) => !isTold).length;
     const last = page.at(-1);
     if (last === undefined || page.length < JOBS_PER_PAGE) break;

@@ -1,3 +1,4 @@
+import { CONNECTIONS, mapBounded } from "../domain/bounded.ts";
 import type { Env } from "../env.ts";
 import { importOf } from "../imports/client.ts";
 import { logError } from "../log.ts";
@@ -8,7 +9,6 @@ import {
   listDeletedProjects,
   removeRows,
 } from "../store/project-remains.ts";
-import { mapBounded } from "./bounded.ts";
 
 const PROJECTS_A_MINUTE = 20;
 /** What one minute spends on it; the next one goes on. */
@@ -18,8 +18,6 @@ const ROWS = 1_000;
 /** R2 lists and deletes so many objects in one call. */
 const OBJECTS = 1_000;
 const IMPORTS = 20;
-/** Six connections may be open at once in one invocation. */
-const PARALLEL = 6;
 /** Until then its jobs' coordinators have written what they still had to, and its webhooks were sent or are dead. */
 const KEPT_MS = 24 * 3_600_000;
 
@@ -49,7 +47,7 @@ export async function removeRemains(env: Env, now: number): Promise<void> {
 /** @returns whether there may be more. */
 async function removeSome(env: Env, project: DeletedProject): Promise<boolean> {
   const imports = await listImports(env.DB, { project_id: project.id }, { limit: IMPORTS, before: null });
-  await mapBounded(imports, PARALLEL, async ({ spec }) => {
+  await mapBounded(imports, CONNECTIONS, async ({ spec }) => {
     await importOf(env, spec.id).erase();
     await deleteImport(env.DB, spec.id);
   });

@@ -1,12 +1,12 @@
 import { coordinatorOf } from "../coordinator/client.ts";
 import type { CancelAnswer } from "../coordinator/protocol.ts";
+import { CONNECTIONS, mapBounded } from "../domain/bounded.ts";
 import { ApiError, assertNever, invalid, notFound } from "../domain/error.ts";
 import { isTerminal, type RunStatus } from "../domain/run.ts";
 import type { Env } from "../env.ts";
 import { runStatuses } from "../store/run-statuses.ts";
 import { findRun } from "../store/runs.ts";
 import type { Caller } from "./authorize.ts";
-import { mapBounded } from "./bounded.ts";
 import { findHome, findJobForRuns, type Home, homeOf } from "./ledger-home.ts";
 import { loadRun, type ShownRun, showRun } from "./runs.ts";
 
@@ -21,8 +21,6 @@ export interface SteerResult {
   error: { code: string; message: string; details: [] } | null;
 }
 
-/** Six connections may be open at once in one invocation. */
-const PARALLEL = 6;
 /** Ids in one bulk request. */
 export const MAX_BULK_IDS = 500;
 
@@ -61,7 +59,7 @@ export async function cancelRun(env: Env, caller: Caller, id: string, project?: 
 /** Cancels up to 500 runs of any jobs, each by itself; results in the order asked for. */
 export async function cancelRuns(env: Env, caller: Caller, ids: string[], project?: string): Promise<SteerResult[]> {
   const results = new Map<string, SteerResult>();
-  await mapBounded(await byHome(env, caller, ids, project), PARALLEL, async ({ home, ids: theirs }) => {
+  await mapBounded(await byHome(env, caller, ids, project), CONNECTIONS, async ({ home, ids: theirs }) => {
     const answers = await coordinatorOf(env, home.id).cancelRuns(theirs);
     const unknown = theirs.filter((_, i) => answers[i]?.kind === "not_found");
     const copied = await runStatuses(env, home.project_id, unknown);

@@ -1,4 +1,5 @@
 import { coordinatorOf } from "../coordinator/client.ts";
+import { CONNECTIONS, mapBounded } from "../domain/bounded.ts";
 import { type Env, parseSettings } from "../env.ts";
 import { logError } from "../log.ts";
 import { type BusyLane, forgetBusyLane, listBusyLanes } from "../store/busy-lanes.ts";
@@ -8,8 +9,6 @@ import { tellUntold } from "./job-changes.ts";
 /** Jobs told, and lanes read at once, in one minute. */
 const UNTOLD_PER_MINUTE = 200;
 const LANES_PER_PAGE = 500;
-/** Six connections may be open at once in one invocation. */
-const PARALLEL = 6;
 const ANSWERS_PER_MINUTE = 1_000;
 const ANSWERS_KEPT_MS = 24 * 3_600_000;
 
@@ -21,9 +20,7 @@ export async function sweepMinute(env: Env, now: number): Promise<void> {
   await tellUntold(env, UNTOLD_PER_MINUTE);
   for (let after = ""; ; ) {
     const lanes = await listBusyLanes(env.DB, after, LANES_PER_PAGE);
-    for (let i = 0; i < lanes.length; i += PARALLEL) {
-      await Promise.all(lanes.slice(i, i + PARALLEL).map((lane) => sweepLane(env, lane)));
-    }
+    await mapBounded(lanes, CONNECTIONS, (lane) => sweepLane(env, lane));
     const last = lanes[lanes.length - 1];
     if (last === undefined || lanes.length < LANES_PER_PAGE) break;
     after = last.job_id;

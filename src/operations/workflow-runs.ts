@@ -1,3 +1,4 @@
+import { CONNECTIONS, mapBounded } from "../domain/bounded.ts";
 import { ApiError, type ErrorDetail, notFound } from "../domain/error.ts";
 import { isUuid, timeOf } from "../domain/id.ts";
 import type { Trace } from "../domain/traceparent.ts";
@@ -133,7 +134,6 @@ export async function cancelWorkflowRun(
 
 /** Workflow runs asked after in one minute. */
 const OVERDUE_PER_MINUTE = 500;
-const PARALLEL = 6;
 /** One that is overdue is asked after no more often than this. */
 const PUT_OFF_MS = 60_000;
 
@@ -146,11 +146,7 @@ export async function sweepWorkflowRuns(env: Env, now: number): Promise<void> {
     overdue.map(({ id }) => id),
     now + PUT_OFF_MS,
   );
-  for (let i = 0; i < overdue.length; i += PARALLEL) {
-    await Promise.all(
-      overdue
-        .slice(i, i + PARALLEL)
-        .map(({ id }) => reviveInstance(env, id).catch((error) => complain("workflow_run_not_revived", id, error))),
-    );
-  }
+  await mapBounded(overdue, CONNECTIONS, ({ id }) =>
+    reviveInstance(env, id).catch((error) => complain("workflow_run_not_revived", id, error)),
+  );
 }

@@ -1,3 +1,4 @@
+import { CONNECTIONS } from "../domain/bounded.ts";
 import { MAX_BODY_BYTES } from "../domain/run.ts";
 import { judgeStep, type StepFacts, type WorkflowFacts } from "../domain/step-verdict.ts";
 import { hasRunEnded, hasStepEnded, type StepError, type WorkflowStep } from "../domain/workflow.ts";
@@ -20,8 +21,6 @@ import { makePayload, payloadBytes } from "./run-payload.ts";
 const STEPS_A_LOOK = 50;
 /** Bytes of results that one look holds in memory. */
 const RESULT_BYTES = 8 * 1024 * 1024;
-/** Triggers at once: six connections may be open in one invocation. */
-const PARALLEL = 6;
 /** A step whose job could not be asked is tried again after this long. */
 const RETRY_MS = 5_000;
 /** The sweeper asks after a run that has not been looked at for so long after it should have been. */
@@ -166,8 +165,8 @@ class Looking {
         this.moves.push({ index, status: "sleeping", due_at: this.clock() + step.sleep_secs * 1000 });
       } else starts.push({ index, payload: verdict.payload });
     }
-    for (let i = 0; i < starts.length; i += PARALLEL) {
-      await Promise.all(starts.slice(i, i + PARALLEL).map(({ index, payload }) => this.start(index, payload)));
+    for (let i = 0; i < starts.length; i += CONNECTIONS) {
+      await Promise.all(starts.slice(i, i + CONNECTIONS).map(({ index, payload }) => this.start(index, payload)));
     }
   }
 

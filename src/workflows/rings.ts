@@ -1,10 +1,9 @@
+import { CONNECTIONS, mapBounded } from "../domain/bounded.ts";
 import type { Env } from "../env.ts";
 import { logError } from "../log.ts";
 import { createInstance, wakeInstance } from "./client.ts";
 import { type WorkflowRing, workflowRingSchema } from "./protocol.ts";
 
-/** Instances woken at once: six connections may be open in one invocation. */
-const PARALLEL = 6;
 /** Too many were created at once, or the platform stumbled. */
 const RETRY_SECS = 5;
 
@@ -23,10 +22,7 @@ export async function handleWorkflowRings(batch: MessageBatch<unknown>, env: Env
     if (known) known.messages.push(message);
     else rings.set(ring.workflow_run_id, { ring, messages: [message] });
   }
-  const all = [...rings.values()];
-  for (let i = 0; i < all.length; i += PARALLEL) {
-    await Promise.all(all.slice(i, i + PARALLEL).map(({ ring, messages }) => answer(env, ring, messages)));
-  }
+  await mapBounded([...rings.values()], CONNECTIONS, ({ ring, messages }) => answer(env, ring, messages));
 }
 
 async function answer(env: Env, { workflow_run_id: id, begins }: WorkflowRing, messages: Message<unknown>[]) {

@@ -1,3 +1,6 @@
+/** Connections that may be open at once in one invocation of a Worker (Cloudflare's limit). */
+export const CONNECTIONS = 6;
+
 /** Works on the items side by side, `width` of them at a time; results in their order. */
 export async function mapBounded<T, R>(
   items: readonly T[],
